@@ -1,0 +1,119 @@
+// What executes a request, and the little that it may know of the worker round it.
+//
+// The worker has read the request's parameters before a handler sees it; the body comes as it
+// arrives and is never spooled. A handler that waits for something of its own (a pipe, a socket)
+// polls it together with Exchange::fd(), and calls Exchange::pump() when that is ready; so both
+// directions always move and nothing can deadlock.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "fcgi/params.hpp"
+#include "fcgi/protocol.hpp"
+#include "fpm/config/config.hpp"
+#include "fpm/os/error.hpp"
+
+namespace fpm::handlers {
+
+/// How a request ended.
+enum class End {
+  ok,         ///< answered completely
+  timeout,    ///< request_terminate_timeout passed
+  abort,      ///< the client went away or sent ABORT_REQUEST
+  failed,     ///< the application failed before or while it answered
+};
+
+/// What a handler returns of a request.
+struct Outcome {
+  End end = End::ok;
+  /// END_REQUEST's appStatus: for CGI, the exit status of the script.
+  int app_status = 0;
+  /// The answer was begun and could not be completed: the connection is closed in a way that the
+  /// front can notice, and never kept (fronts must not take half a page for a whole one).
+  bool truncated = false;
+};
+
+/// CPU time and memory that a request took where another process executed it.
+struct Usage {
+  std::chrono::microseconds user{};
+  std::chrono::microseconds system{};
+  std::size_t peak_bytes = 0;
+};
+
+/// One request and its answer, between the worker that owns the connection and a handler.
+/// Nothing here blocks. Views stay valid until the next non-const call.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  virtual fcgi::Role role() const = 0;
+  virtual const fcgi::Params& params() const = 0;
+
+  // The body.
+  /// Bytes that have arrived and are not consumed.
+  virtual std::span<const char> body() const = 0;
+  virtual void consume_body(std::size_t bytes) = 0;
+  /// The body is complete and all of it consumed. CONTENT_LENGTH plays no part in this.
+  virtual bool body_ended() const = 0;
+  /// The client closed the connection or sent ABORT_REQUEST.
+  virtual bool aborted() const = 0;
+
+  // The connection.
+  /// The client's socket, borrowed, for poll(2) only.
+  virtual int fd() const = 0;
+  /// What to poll fd() for: POLLIN while there is room for input, POLLOUT while output waits; 0
+  /// when the client is gone (then leave fd() out of the poll).
+  virtual short events() const = 0;
+  /// Sends what waits and reads what has arrived, without blocking.
+  virtual void pump() = 0;
+
+  // The answer.
+  /// How many bytes write() takes now. Grows again as pump() sends.
+  virtual std::size_t room() const = 0;
+  /// The whole header block as the front shall get it ("Status: 404 Not Found\r\nContent-Type:
+  /// ...\r\n\r\n"), once and before the body. `status` is what the access log shows.
+  virtual void begin(int status, std::string_view header_block) = 0;
+  /// begin() was called.
+  virtual bool begun() const = 0;
+  /// Body bytes, at most room(). The caller checks room() first.
+  virtual void write(std::span<const char> bytes) = 0;
+  /// Text for the front's error log (FCGI_STDERR), held back until the header block is out; what
+  /// does not fit is dropped. Empty text does nothing.
+  virtual void write_error(std::string_view text) = 0;
+  /// A complete answer of our own with that status, a short readable page, only before begin().
+  /// `reason` is one plain sentence for the visitor: no paths, no secrets.
+  virtual void answer(int status, std::string_view reason) = 0;
+
+  // The request's frame.
+  /// When the request must be over; time_point::max() without a limit.
+  virtual std::chrono::steady_clock::time_point deadline() const = 0;
+  /// CPU and memory of another process that executed the request, for status and access log.
+  virtual void set_usage(const Usage& usage) = 0;
+  /// The file that executes, for status, access log and slow log (at most 511 bytes are kept).
+  virtual void set_script(std::string_view path) = 0;
+  /// A line into the log with pool and request named. Called at most a few times a request.
+  virtual void log(log::Level level, std::string_view text) = 0;
+};
+
+/// Executes requests, one at a time, in one worker process.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+
+  /// Once in each worker, as the pool's user, before the first request. An Error ends the worker
+  /// and is told through its channel.
+  virtual os::Result<void> start() = 0;
+  /// Executes one request. The handler has either called begin() or answer() when it returns, or
+  /// the outcome says abort. Blocks until the request is over, in poll(2) and not longer than
+  /// deadline() by more than some milliseconds. Does not throw.
+  virtual Outcome handle(Exchange& exchange) = 0;
+};
+
+/// The handler that a pool's configuration asks for. `pool` outlives it.
+std::unique_ptr<Handler> make_handler(const config::Pool& pool);
+
+}  // namespace fpm::handlers

@@ -1,0 +1,45 @@
+#include "fpm/os/fd.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace fpm::os {
+
+void UniqueFd::reset(int fd) {
+  const int old = std::exchange(fd_, fd);
+  if (old < 0 || old == fd) return;
+  const int saved = errno;
+  ::close(old);  // never retried: on Linux the descriptor is gone even after EINTR (close(2))
+  errno = saved;
+}
+
+Result<Pipe> make_pipe(int flags) {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC | flags) < 0) return last_error("pipe2");
+  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+Result<std::pair<UniqueFd, UniqueFd>> make_socketpair(int type) {
+  int fds[2];
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) < 0) return last_error("socketpair");
+  return std::pair(UniqueFd(fds[0]), UniqueFd(fds[1]));
+}
+
+Result<UniqueFd> duplicate(int fd) {
+  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return last_error("fcntl F_DUPFD_CLOEXEC");
+  return UniqueFd(copy);
+}
+
+Result<void> set_nonblocking(int fd, bool on) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0) return last_error("fcntl F_GETFL");
+  const int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+  if (wanted != flags && ::fcntl(fd, F_SETFL, wanted) < 0) return last_error("fcntl F_SETFL");
+  return {};
+}
+
+}  // namespace fpm::os
