@@ -3,11 +3,16 @@
 
 #include <boost/system/result.hpp>
 #include <string>
+#include <utility>
 
 namespace fpm::os {
 
 /// A failed system call. `what` names the step and its object: "bind /run/www.sock".
 struct Error {
+  // Not an aggregate: C++20 would make it constructible from a lone int, and Result<int> ambiguous.
+  Error() = default;
+  Error(int code_, std::string what_) : code(code_), what(std::move(what_)) {}
+
   int code = 0;  ///< errno
   std::string what;
 

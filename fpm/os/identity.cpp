@@ -1,0 +1,91 @@
+#include "fpm/os/identity.hpp"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <optional>
+
+namespace fpm::os {
+
+namespace {
+
+std::optional<unsigned> as_number(const std::string& text) {
+  unsigned value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, value);
+  if (text.empty() || failure != std::errc() || stop != end) return std::nullopt;
+  return value;
+}
+
+std::vector<gid_t> groups_of(const std::string& name, gid_t gid) {
+  int count = 64;
+  std::vector<gid_t> groups(static_cast<std::size_t>(count));
+  while (::getgrouplist(name.c_str(), gid, groups.data(), &count) < 0) {
+    groups.resize(static_cast<std::size_t>(count));
+  }
+  groups.resize(static_cast<std::size_t>(count));
+  return groups;
+}
+
+}  // namespace
+
+Result<gid_t> resolve_group(const std::string& group) {
+  if (const auto number = as_number(group)) return static_cast<gid_t>(*number);
+  errno = 0;
+  if (const struct group* entry = ::getgrnam(group.c_str())) return entry->gr_gid;
+  return Error{errno != 0 ? errno : ENOENT, fmt::format("cannot get gid for group '{}'", group)};
+}
+
+Result<uid_t> resolve_user(const std::string& user) {
+  if (const auto number = as_number(user)) return static_cast<uid_t>(*number);
+  errno = 0;
+  if (const struct passwd* entry = ::getpwnam(user.c_str())) return entry->pw_uid;
+  return Error{errno != 0 ? errno : ENOENT, fmt::format("cannot get uid for user '{}'", user)};
+}
+
+Result<Identity> resolve_identity(const std::string& user, const std::string& group) {
+  const auto uid = resolve_user(user);
+  if (!uid) return uid.error();
+  Identity identity;
+  identity.uid = *uid;
+  identity.gid = static_cast<gid_t>(*uid);
+  if (const struct passwd* entry = ::getpwuid(*uid)) {
+    identity.gid = entry->pw_gid;
+    identity.name = entry->pw_name;
+    identity.home = entry->pw_dir;
+  }
+  if (!group.empty()) {
+    const auto gid = resolve_group(group);
+    if (!gid) return gid.error();
+    identity.gid = *gid;
+  }
+  identity.groups = identity.name.empty() ? std::vector<gid_t>{identity.gid}
+                                          : groups_of(identity.name, identity.gid);
+  return identity;
+}
+
+Identity current_identity() {
+  Identity identity;
+  identity.uid = ::geteuid();
+  identity.gid = ::getegid();
+  if (const struct passwd* entry = ::getpwuid(identity.uid)) {
+    identity.name = entry->pw_name;
+    identity.home = entry->pw_dir;
+  }
+  return identity;
+}
+
+Result<void> become(const Identity& identity) {
+  if (::setgroups(identity.groups.size(), identity.groups.data()) < 0) {
+    return last_error("setgroups");
+  }
+  if (::setgid(identity.gid) < 0) return last_error(fmt::format("setgid {}", identity.gid));
+  if (::setuid(identity.uid) < 0) return last_error(fmt::format("setuid {}", identity.uid));
+  return {};
+}
+
+}  // namespace fpm::os

@@ -1,0 +1,150 @@
+#include "fpm/os/process.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+
+namespace fpm::os {
+
+SignalsBlocked::SignalsBlocked() {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &before_);
+}
+
+SignalsBlocked::~SignalsBlocked() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+
+namespace {
+
+void reset_signal_dispositions() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < SIGRTMAX + 1; ++signal) ::sigaction(signal, &action, nullptr);
+}
+
+}  // namespace
+
+Result<pid_t> fork_process() {
+  const SignalsBlocked blocked;
+  const pid_t pid = ::fork();
+  if (pid < 0) return last_error("fork");
+  if (pid == 0) {
+    reset_signal_dispositions();
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    // The destructor of `blocked` must not bring the parent's mask back over the empty one: they
+    // are equal, since the parent runs with nothing blocked.
+  }
+  return pid;
+}
+
+void exit_now(int status) { ::_exit(status); }
+
+Result<void> send_signal(pid_t pid, int signal) {
+  if (::kill(pid, signal) < 0) return last_error(fmt::format("kill {} {}", pid, signal));
+  return {};
+}
+
+Result<void> send_group_signal(pid_t group, int signal) {
+  if (group <= 1) return Error{EINVAL, fmt::format("kill group {}", group)};
+  if (::kill(-group, signal) < 0) return last_error(fmt::format("kill group {}", group));
+  return {};
+}
+
+bool Exit::signaled() const { return WIFSIGNALED(status); }
+int Exit::signal() const { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
+int Exit::code() const { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
+bool Exit::dumped_core() const { return WIFSIGNALED(status) && WCOREDUMP(status); }
+
+std::optional<Exit> reap() {
+  Exit exit;
+  exit.pid = ::waitpid(-1, &exit.status, WNOHANG);
+  if (exit.pid <= 0) return std::nullopt;
+  return exit;
+}
+
+std::string signal_name(int signal) {
+  if (signal >= SIGRTMIN && signal <= SIGRTMAX) return fmt::format("SIGRTMIN+{}", signal - SIGRTMIN);
+  const char* name = ::sigabbrev_np(signal);
+  return name != nullptr ? fmt::format("SIG{}", name) : fmt::format("signal {}", signal);
+}
+
+namespace {
+
+void close_from_to(unsigned first, unsigned last) {
+  if (first > last) return;
+  if (::syscall(SYS_close_range, first, last, 0U) == 0) return;
+  // Before Linux 5.9, or refused by a filter: one by one, as far as there are descriptors.
+  const long limit = ::sysconf(_SC_OPEN_MAX);
+  const unsigned end = std::min(last, limit > 0 ? static_cast<unsigned>(limit) : 1024U);
+  for (unsigned fd = first; fd <= end; ++fd) ::close(static_cast<int>(fd));
+}
+
+}  // namespace
+
+void close_all_but(std::initializer_list<int> keep) {
+  std::array<unsigned, 16> sorted{};
+  std::size_t count = 0;
+  for (const int fd : keep) {
+    if (fd > 2 && count < sorted.size()) sorted[count++] = static_cast<unsigned>(fd);
+  }
+  std::sort(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(count));
+  unsigned first = 3;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (sorted[i] > first) close_from_to(first, sorted[i] - 1);
+    first = std::max(first, sorted[i] + 1);
+  }
+  close_from_to(first, ~0U);
+}
+
+bool set_parent_death_signal(int signal, pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, signal);
+  return ::getppid() == parent;
+}
+
+namespace {
+
+char* title_begin = nullptr;
+std::size_t title_room = 0;
+
+}  // namespace
+
+void prepare_title(int argc, char** argv) {
+  if (argc < 1) return;
+  // The kernel lays argv and environ out as one block; the part of it that is contiguous is ours.
+  char* end = argv[0];
+  for (int i = 0; i < argc; ++i) {
+    if (argv[i] == end) end = argv[i] + std::strlen(argv[i]) + 1;
+  }
+  std::size_t count = 0;
+  while (environ[count] != nullptr) {
+    if (environ[count] == end) end = environ[count] + std::strlen(environ[count]) + 1;
+    ++count;
+  }
+  char** copy = static_cast<char**>(std::malloc((count + 1) * sizeof(char*)));
+  if (copy == nullptr) return;
+  for (std::size_t i = 0; i < count; ++i) copy[i] = ::strdup(environ[i]);
+  copy[count] = nullptr;
+  environ = copy;  // lives as long as the process: environ may be read at any time
+  title_begin = argv[0];
+  title_room = static_cast<std::size_t>(end - argv[0]);
+}
+
+void set_title(const std::string& title) {
+  if (title_room == 0) return;
+  const std::size_t length = std::min(title.size(), title_room - 1);
+  std::memcpy(title_begin, title.data(), length);
+  std::memset(title_begin + length, 0, title_room - length);
+}
+
+}  // namespace fpm::os

@@ -1,0 +1,39 @@
+#include "fpm/os/shared_memory.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace fpm::os {
+
+Result<SharedMemory> SharedMemory::create(const char* name, std::size_t bytes) {
+  SharedMemory memory;
+  memory.fd_.reset(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memory.fd_) return last_error("memfd_create");
+  if (::ftruncate(memory.fd(), static_cast<off_t>(bytes)) < 0) return last_error("ftruncate");
+  if (::fcntl(memory.fd(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+    return last_error("fcntl F_ADD_SEALS");
+  }
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.fd(), 0);
+  if (data == MAP_FAILED) return last_error("mmap");
+  memory.data_ = data;
+  memory.bytes_ = bytes;
+  return memory;
+}
+
+SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
+  if (this == &other) return *this;
+  unmap();
+  fd_ = std::move(other.fd_);
+  data_ = std::exchange(other.data_, nullptr);
+  bytes_ = std::exchange(other.bytes_, 0);
+  return *this;
+}
+
+void SharedMemory::unmap() {
+  if (data_ != nullptr) ::munmap(data_, bytes_);
+  data_ = nullptr;
+  bytes_ = 0;
+}
+
+}  // namespace fpm::os

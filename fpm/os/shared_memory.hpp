@@ -1,0 +1,40 @@
+// Memory that the master shares with its children.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+#include "fpm/os/fd.hpp"
+
+namespace fpm::os {
+
+/// A zeroed, shared mapping. Children inherit it by fork; another program gets it through fd().
+class SharedMemory {
+ public:
+  /// memfd_create + mmap(MAP_SHARED), sealed against every change of size: a process that could
+  /// truncate the file would kill all others that touch it by SIGBUS. `name` shows in /proc/maps.
+  /// Source: memfd_create(2), fcntl(2) "File Sealing".
+  static Result<SharedMemory> create(const char* name, std::size_t bytes);
+
+  SharedMemory() = default;
+  SharedMemory(SharedMemory&& other) noexcept
+      : fd_(std::move(other.fd_)),
+        data_(std::exchange(other.data_, nullptr)),
+        bytes_(std::exchange(other.bytes_, 0)) {}
+  SharedMemory& operator=(SharedMemory&& other) noexcept;
+  ~SharedMemory() { unmap(); }
+
+  void* data() const { return data_; }
+  std::size_t size() const { return bytes_; }
+  /// Borrowed; closed in workers.
+  int fd() const { return fd_.get(); }
+  /// Takes the mapping out of this process, as a worker does with those of other pools.
+  void unmap();
+
+ private:
+  UniqueFd fd_;
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace fpm::os

@@ -1,0 +1,51 @@
+// Listening sockets, their queues, and who is at the other end.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+
+#include "fpm/os/fd.hpp"
+
+namespace fpm::os {
+
+/// Owner and mode of a UNIX socket's file. -1 leaves an id as it is.
+struct SocketFile {
+  uid_t uid = static_cast<uid_t>(-1);
+  gid_t gid = static_cast<gid_t>(-1);
+  mode_t mode = 0660;
+};
+
+/// Listens on `path`, blocking, close-on-exec. A file left by a process that has ended is replaced;
+/// one on which somebody listens is not.
+/// Errors: EADDRINUSE "another process listens on PATH", ENAMETOOLONG, those of bind(2), chown(2).
+/// Source: unix(7).
+Result<UniqueFd> listen_unix(const std::string& path, int backlog, const SocketFile& file);
+
+/// Listens on host:port over TCP with SO_REUSEADDR. `host` is a literal address, a name (the first
+/// address that it has), or empty: [::] with both families, else 0.0.0.0. Blocks on name service
+/// for names only. Source: tcp(7), ipv6(7).
+Result<UniqueFd> listen_tcp(const std::string& host, unsigned short port, int backlog);
+
+/// Which file a UNIX socket's path names now, to recognise it later.
+struct FileId {
+  dev_t device = 0;
+  ino_t inode = 0;
+  bool operator==(const FileId&) const = default;
+};
+std::optional<FileId> file_id(const std::string& path);
+/// Removes `path` only while it is still that file: another instance may have made a new one.
+void unlink_if_same(const std::string& path, const FileId& id);
+
+/// Connections that wait in the queue of a listening socket: TCP_INFO for TCP (tcp(7)
+/// tcpi_unacked), sock_diag for UNIX (sock_diag(7) UNIX_DIAG_RQLEN). Nothing if it cannot be known,
+/// as for a socket of another network namespace. Does not block; 3 us.
+std::optional<unsigned> listen_queue_length(int listener);
+
+/// The address of a peer as the access log shows it: "127.0.0.1" (mapped v4 unmapped), "::1"; "-"
+/// for UNIX sockets. `text` has room for 46 bytes (INET6_ADDRSTRLEN).
+void peer_text(const sockaddr_storage& peer, char (&text)[46]);
+
+}  // namespace fpm::os
