@@ -32,6 +32,14 @@ struct WorkerSnapshot {
   std::uint64_t last_memory = 0;  ///< bytes
 };
 
+/// What a deadline check needs of one worker, cheaper than a whole WorkerSnapshot.
+struct Moment {
+  int slot = 0;
+  Stage stage = Stage::vacant;
+  std::uint64_t request_started_ns = 0;  ///< CLOCK_MONOTONIC
+  bool kept = false;                     ///< accepting, but on a kept connection
+};
+
 struct PoolSnapshot {
   std::string name;
   std::string process_manager;  ///< "static", "dynamic" or "ondemand"

@@ -1,0 +1,195 @@
+#include "fpm/scoreboard/board.hpp"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace fpm::scoreboard {
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+constexpr std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+std::uint64_t clock_ns(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+std::uint64_t monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
+std::uint64_t realtime_ns() { return clock_ns(CLOCK_REALTIME); }
+
+void Pen::text(const TextField& field, std::string_view text) {
+  const std::size_t length = std::min(text.size(), field.capacity());
+  // Only the words that are used, and the one with the zero byte.
+  for (std::size_t i = 0; i * 8 <= length; ++i) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, text.data() + i * 8, std::min<std::size_t>(8, length - i * 8));
+    word(field.first + i, value);
+  }
+}
+
+os::Result<Board> Board::create(int slots) {
+  const auto count = static_cast<std::size_t>(slots);
+  const std::size_t stages_at = aligned(sizeof(Pulse));
+  const std::size_t slots_at = stages_at + aligned(count);
+  auto memory = os::SharedMemory::create("fpm-scoreboard", slots_at + count * sizeof(Slot));
+  if (!memory) return memory.error();
+  Board board;
+  board.memory_ = std::move(*memory);
+  auto* base = static_cast<std::byte*>(board.memory_.data());
+  // Zeroed memory is a valid state of every one of these atomics.
+  board.pulse_ = std::launder(reinterpret_cast<Pulse*>(base));
+  board.stages_ = std::launder(reinterpret_cast<std::atomic<std::uint8_t>*>(base + stages_at));
+  board.slots_begin_ = std::launder(reinterpret_cast<Slot*>(base + slots_at));
+  board.slots_ = slots;
+  board.pulse_->started_ns.store(realtime_ns(), std::memory_order_relaxed);
+  return board;
+}
+
+Stage Board::stage(int slot) const {
+  return static_cast<Stage>(stages_[slot].load(std::memory_order_acquire));
+}
+
+void Board::occupy(int slot) { pen(slot).enter(Stage::starting); }
+
+void Board::vacate(int slot) {
+  Pen writer = pen(slot);
+  writer.enter(Stage::vacant);
+  writer.update([](Pen& pen) {
+    for (std::size_t i = 0; i < kNumbers; ++i) pen.number(static_cast<Field>(i), 0);
+    for (const TextField& field : {kMethod, kUser, kUri, kQuery, kScript, kRequestId, kRemote}) {
+      pen.text(field, {});
+    }
+  });
+}
+
+namespace {
+
+/// The words of one slot, copied while nobody wrote.
+struct Copy {
+  std::array<std::uint64_t, kWords> words;
+
+  std::uint64_t number(Field field) const { return words[static_cast<std::size_t>(field)]; }
+
+  std::string text(const TextField& field) const {
+    const auto* begin = reinterpret_cast<const char*>(&words[field.first]);
+    const std::size_t length = ::strnlen(begin, field.capacity());
+    return std::string(begin, length);
+  }
+};
+
+bool copy_slot(const Slot& slot, Copy& copy) {
+  for (int attempt = 0; attempt < 64; ++attempt) {
+    const std::uint64_t before = slot.sequence.load(std::memory_order_acquire);
+    if ((before & 1) != 0) continue;
+    for (std::size_t i = 0; i < kWords; ++i) {
+      copy.words[i] = slot.words[i].load(std::memory_order_acquire);
+    }
+    if (slot.sequence.load(std::memory_order_relaxed) == before) return true;
+  }
+  return false;
+}
+
+std::chrono::system_clock::time_point as_time(std::uint64_t ns) {
+  // Bounded: a scribbled number must not overflow the calendar of whoever prints it.
+  constexpr std::uint64_t kYear2200 = 7'258'118'400ULL * 1'000'000'000U;
+  const auto bounded = static_cast<std::int64_t>(std::min(ns, kYear2200));
+  return std::chrono::system_clock::time_point(
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(
+          std::chrono::nanoseconds(bounded)));
+}
+
+std::chrono::microseconds as_microseconds(std::uint64_t ns) {
+  return std::chrono::microseconds(static_cast<std::int64_t>(ns / 1000));
+}
+
+}  // namespace
+
+std::optional<WorkerSnapshot> Board::worker(int slot, std::uint64_t now_monotonic_ns) const {
+  WorkerSnapshot seen;
+  seen.stage = stage(slot);
+  if (seen.stage == Stage::vacant) return std::nullopt;
+  Copy copy{};
+  if (!copy_slot(slots_begin_[slot], copy)) return std::nullopt;
+  seen.pid = static_cast<pid_t>(copy.number(Field::pid));
+  seen.started = as_time(copy.number(Field::started_ns));
+  seen.requests = copy.number(Field::requests);
+  const std::uint64_t began = copy.number(Field::request_started_ns);
+  seen.request_duration = as_microseconds(copy.number(Field::duration_ns));
+  if (is_active(seen.stage) && began != 0 && now_monotonic_ns >= began) {
+    seen.request_duration = as_microseconds(now_monotonic_ns - began);
+  }
+  seen.method = copy.text(kMethod);
+  seen.uri = copy.text(kUri);
+  seen.query = copy.text(kQuery);
+  seen.content_length = copy.number(Field::content_length);
+  seen.user = copy.text(kUser);
+  seen.script = copy.text(kScript);
+  if (is_idle(seen.stage)) {
+    seen.last_cpu_percent = static_cast<double>(copy.number(Field::cpu_permyriad)) / 100.0;
+    seen.last_memory = copy.number(Field::memory_bytes);
+  }
+  return seen;
+}
+
+Moment Board::moment(int slot) const {
+  Moment moment;
+  moment.slot = slot;
+  moment.stage = stage(slot);
+  const Slot& data = slots_begin_[slot];
+  const auto load = [&](Field field) {
+    return data.words[static_cast<std::size_t>(field)].load(std::memory_order_acquire);
+  };
+  // A single word cannot be torn; that the two belong to one request the caller does not need.
+  moment.request_started_ns = load(Field::request_started_ns);
+  moment.kept = load(Field::kept) != 0;
+  return moment;
+}
+
+Board::Counts Board::counts() const {
+  Counts counts;
+  for (int slot = 0; slot < slots_; ++slot) {
+    const Stage now = stage(slot);
+    if (is_idle(now)) {
+      ++counts.idle;
+      if (moment(slot).kept) ++counts.kept;
+    } else if (is_active(now)) {
+      ++counts.active;
+    } else if (now == Stage::starting) {
+      ++counts.starting;
+    }
+  }
+  return counts;
+}
+
+PoolSnapshot Board::snapshot(bool full) const {
+  PoolSnapshot seen;
+  seen.now = std::chrono::system_clock::now();
+  seen.started = as_time(pulse_->started_ns.load(std::memory_order_relaxed));
+  seen.accepted = pulse_->accepted.load(std::memory_order_relaxed);
+  seen.slow_requests = pulse_->slow.load(std::memory_order_relaxed);
+  seen.max_children_reached = pulse_->max_children_reached.load(std::memory_order_relaxed);
+  seen.max_listen_queue = pulse_->max_listen_queue.load(std::memory_order_relaxed);
+  const Counts counted = counts();
+  seen.idle = static_cast<unsigned>(counted.idle);
+  seen.active = static_cast<unsigned>(counted.active);
+  seen.max_active = std::max(pulse_->max_active.load(std::memory_order_relaxed), seen.active);
+  if (!full) return seen;
+  const std::uint64_t now = monotonic_ns();
+  for (int slot = 0; slot < slots_; ++slot) {
+    if (auto one = worker(slot, now)) seen.workers.push_back(std::move(*one));
+  }
+  return seen;
+}
+
+}  // namespace fpm::scoreboard

@@ -1,0 +1,107 @@
+// A pool's scoreboard: made by the master, written by its workers, read by whoever shows it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "fpm/os/shared_memory.hpp"
+#include "fpm/scoreboard/layout.hpp"
+#include "fpm/scoreboard/snapshot.hpp"
+
+namespace fpm::scoreboard {
+
+/// The only writer of one slot. Costs some 10 ns a request; never blocks, never fails.
+class Pen {
+ public:
+  Pen() = default;
+  Pen(std::atomic<std::uint8_t>& stage, Slot& slot) : stage_(&stage), slot_(&slot) {}
+
+  /// Enters a stage. seq_cst: the look at `draining` that may follow must come after it.
+  void enter(Stage stage) {
+    stage_->store(static_cast<std::uint8_t>(stage), std::memory_order_seq_cst);
+  }
+  Stage stage() const { return static_cast<Stage>(stage_->load(std::memory_order_relaxed)); }
+
+  /// Several fields as one change: readers see all of them or none.
+  template <class Write>
+  void update(Write&& write) {
+    const std::uint64_t before = slot_->sequence.load(std::memory_order_relaxed);
+    slot_->sequence.store(before | 1, std::memory_order_relaxed);
+    write(*this);
+    slot_->sequence.store((before | 1) + 1, std::memory_order_release);
+  }
+
+  // Inside update() only.
+  void number(Field field, std::uint64_t value) { word(static_cast<std::size_t>(field), value); }
+  void text(const TextField& field, std::string_view text);
+
+  std::uint64_t read(Field field) const {
+    return slot_->words[static_cast<std::size_t>(field)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  void word(std::size_t index, std::uint64_t value) {
+    // Release, so that a reader who sees this word also sees the odd sequence before it.
+    slot_->words[index].store(value, std::memory_order_release);
+  }
+
+  std::atomic<std::uint8_t>* stage_ = nullptr;
+  Slot* slot_ = nullptr;
+};
+
+/// The mapping of one pool and generation. Trusts nothing that it reads: a worker may have written
+/// anything there.
+class Board {
+ public:
+  /// Room for `slots` workers, all vacant. Made before the generation's first fork.
+  static os::Result<Board> create(int slots);
+
+  int slots() const { return slots_; }
+  Pulse& pulse() const { return *pulse_; }
+  Pen pen(int slot) const { return Pen(stages_[slot], slots_begin_[slot]); }
+  Stage stage(int slot) const;
+
+  /// Master: gives a vacant slot to a worker that is about to be forked.
+  void occupy(int slot);
+  /// Master: the slot's worker has ended. Closes the counter that it may have left open, so that
+  /// the slot can be read and given away again.
+  void vacate(int slot);
+
+  /// One worker's fields; nothing when the slot kept changing during 64 tries or is vacant.
+  std::optional<WorkerSnapshot> worker(int slot, std::uint64_t now_monotonic_ns) const;
+  /// The part of it that deadlines need; `started` may be torn in the same cases (then 0).
+  Moment moment(int slot) const;
+
+  /// Idle and active workers, counted from the stages.
+  struct Counts {
+    int idle = 0;      ///< in stage accepting, kept connections included
+    int active = 0;    ///< in a request
+    int starting = 0;  ///< forked, not yet at its first accept
+    int kept = 0;      ///< those of idle that wait on a kept connection
+  };
+  Counts counts() const;
+
+  /// The pool's part of a status page: everything that shared memory knows. `full`: with workers.
+  PoolSnapshot snapshot(bool full) const;
+
+  /// In a worker: gives up the descriptor; the mapping stays.
+  int fd() const { return memory_.fd(); }
+  /// In a worker of another pool: takes the mapping away.
+  void unmap() { memory_.unmap(); }
+
+ private:
+  os::SharedMemory memory_;
+  Pulse* pulse_ = nullptr;
+  std::atomic<std::uint8_t>* stages_ = nullptr;
+  Slot* slots_begin_ = nullptr;
+  int slots_ = 0;
+};
+
+/// CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds; no system call (vdso(7)).
+std::uint64_t monotonic_ns();
+std::uint64_t realtime_ns();
+
+}  // namespace fpm::scoreboard

@@ -1,0 +1,80 @@
+// What lies in a pool's shared memory, and where.
+//
+//   Pulse        words that workers and master share about the pool as a whole
+//   stages       one byte a slot, together, so that a look at 10,000 workers reads 10 KB
+//   slots        one Slot each: a sequence counter and the words behind it
+//
+// Every slot has one writer: its worker, and after that worker's end the master. There is no lock
+// that a killed worker could leave behind. All fields are lock-free and address-free atomics.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace fpm::scoreboard {
+
+/// Numbers of a slot: the index of each is its place among the slot's words.
+enum class Field : std::size_t {
+  pid,
+  started_ns,          ///< of the process, CLOCK_REALTIME
+  requests,            ///< served, without the one under way
+  request_started_ns,  ///< CLOCK_MONOTONIC: the first byte of the request; 0: none yet
+  duration_ns,         ///< of the last request that ended
+  content_length,
+  status,        ///< HTTP status of the answer; 0: not begun
+  bytes_sent,    ///< body bytes of the answer
+  cpu_permyriad, ///< of the last request: hundredths of a percent of one processor
+  memory_bytes,  ///< of the last request
+  kept,          ///< 1: waits on a kept connection, not in accept
+  count,
+};
+
+/// A string of a slot: words from `first` on; cut to fit, ended by a zero byte.
+struct TextField {
+  std::size_t first;
+  std::size_t words;
+  constexpr std::size_t capacity() const { return words * 8 - 1; }
+};
+
+inline constexpr std::size_t kNumbers = static_cast<std::size_t>(Field::count);
+inline constexpr TextField kMethod{kNumbers, 2};
+inline constexpr TextField kUser{kMethod.first + kMethod.words, 4};
+inline constexpr TextField kUri{kUser.first + kUser.words, 64};
+inline constexpr TextField kQuery{kUri.first + kUri.words, 256};
+inline constexpr TextField kScript{kQuery.first + kQuery.words, 64};
+inline constexpr TextField kRequestId{kScript.first + kScript.words, 8};
+inline constexpr TextField kRemote{kRequestId.first + kRequestId.words, 6};
+inline constexpr std::size_t kWords = kRemote.first + kRemote.words;
+
+struct alignas(64) Slot {
+  /// Odd while the words are being written.
+  std::atomic<std::uint64_t> sequence;
+  std::array<std::atomic<std::uint64_t>, kWords> words;
+};
+
+/// The pool as a whole; each group on a cache line of its own, since every request touches some.
+struct Pulse {
+  /// Requests read since the start: php-fpm's "accepted conn".
+  alignas(64) std::atomic<std::uint64_t> accepted;
+  alignas(64) std::atomic<std::uint64_t> slow;
+  std::atomic<std::uint64_t> timed_out;
+  std::atomic<std::uint64_t> aborted;
+  std::atomic<std::uint64_t> rejected;
+  std::atomic<std::uint64_t> max_children_reached;  ///< written by the master
+  std::atomic<std::uint32_t> max_active;            ///< likewise
+  std::atomic<std::uint32_t> max_listen_queue;      ///< likewise
+  std::atomic<std::uint64_t> started_ns;            ///< of the pool, CLOCK_REALTIME
+  /// How many workers wait in accept. A hint that wakes the master in time; never shown.
+  alignas(64) std::atomic<std::int32_t> spare;
+  /// 1: the worker that takes the last spare place clears it and writes to the pool's eventfd.
+  std::atomic<std::uint32_t> armed;
+  /// Not 0: this generation drains; a worker ends instead of accepting again.
+  alignas(64) std::atomic<std::uint32_t> draining;
+};
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+static_assert(std::atomic<std::uint8_t>::is_always_lock_free);
+
+}  // namespace fpm::scoreboard
