@@ -1,0 +1,50 @@
+// The border between the master and a worker: what a new process is handed, and what it reports.
+// master/ knows nothing of worker/; cli/ puts the two together.
+#pragma once
+
+#include <cstdint>
+
+#include "fpm/config/config.hpp"
+#include "fpm/os/fd.hpp"
+#include "fpm/os/identity.hpp"
+#include "fpm/scoreboard/board.hpp"
+
+namespace fpm::master {
+
+/// What a worker may use of its process. The references are the master's objects as fork copied
+/// them: read, never destroyed, since the worker ends in _exit.
+struct WorkerStart {
+  const config::Config& config;
+  const config::Pool& pool;
+  const os::Identity* identity;  ///< to change to; null: stay who we are
+  scoreboard::Board& board;
+  int slot = 0;
+  pid_t master_pid = 0;
+
+  // Borrowed: the only descriptors above 2 that are still open when the entry is called.
+  int listener = -1;
+  int channel = -1;     ///< SOCK_SEQPACKET; reports go up, its end of file is the worker's end
+  int access_log = -1;  ///< -1: none
+  int wakeup = -1;      ///< eventfd: the last spare worker has been taken
+  int log = -1;         ///< the master's log, when the worker's output is not captured
+};
+
+/// Becomes the worker; does not return. Called in the child with default signal dispositions,
+/// stdin on /dev/null, stdout and stderr on their pipes (or /dev/null).
+using WorkerEntry = void (*)(const WorkerStart& start);
+
+/// What a worker tells through its channel, in one packet: that a step of its set-up failed.
+struct SetupFailure {
+  std::int32_t code = 0;  ///< errno
+  char step[120] = {};    ///< "chdir /srv/www", cut
+};
+
+/// Exit status of a worker that could not be set up, as php-fpm has it (sysexits EX_SOFTWARE).
+inline constexpr int kExitSetupFailed = 70;
+
+/// Signals from the master to a worker, besides QUIT (finish the request, then end) and TERM (end
+/// the request with an answer, then end): wake from reading. By function, since SIGRTMIN is none
+/// of the compiler's constants.
+int wake_signal();
+
+}  // namespace fpm::master
