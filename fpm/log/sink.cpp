@@ -1,0 +1,203 @@
+#include "fpm/log/sink.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+namespace fpm::log {
+namespace {
+
+// What one write may carry where the descriptor is blocking: a pipe with room takes PIPE_BUF
+// (pipe(7)), a terminal says POLLOUT with less than that free.
+constexpr std::size_t kPipeChunk = PIPE_BUF;
+constexpr std::size_t kTerminalChunk = 256;
+
+bool ready(int fd, int milliseconds) {
+  pollfd entry{.fd = fd, .events = POLLOUT, .revents = 0};
+  return ::poll(&entry, 1, milliseconds) == 1;
+}
+
+std::uint64_t count_lines(std::string_view bytes) {
+  return static_cast<std::uint64_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+}
+
+/// The write may succeed another time: worth keeping the bytes.
+bool passes(int code) {
+  return code == EAGAIN || code == ENOSPC || code == EDQUOT || code == EFBIG || code == ENOBUFS;
+}
+
+}  // namespace
+
+void Sink::use(os::UniqueFd fd) {
+  forget();
+  replace(std::move(fd));
+}
+
+void Sink::forget() {
+  begin_ = end_ = 0;
+  dropped_ = 0;
+}
+
+void Sink::replace(os::UniqueFd fd) {
+  release();
+  fd_ = std::move(fd);
+  problem_ = 0;
+  identify();
+}
+
+void Sink::borrow(int fd) {
+  use(os::UniqueFd(fd));
+  borrowed_ = true;
+  kind_ = Kind::shared;
+}
+
+void Sink::release() {
+  if (borrowed_) fd_.release();
+  borrowed_ = false;
+}
+
+void Sink::identify() {
+  struct stat status {};
+  kind_ = Kind::file;
+  if (!fd_ || ::fstat(fd_.get(), &status) != 0) return;
+  const int flags = ::fcntl(fd_.get(), F_GETFL);
+  if (S_ISSOCK(status.st_mode)) {
+    kind_ = Kind::socket;
+  } else if (S_ISFIFO(status.st_mode) || ::isatty(fd_.get()) == 1) {
+    kind_ = flags >= 0 && (flags & O_NONBLOCK) != 0 ? Kind::own : Kind::shared;
+  }
+}
+
+void Sink::write(std::string_view line) {
+  if (!fd_) return;
+  std::size_t done = 0;
+  if (flush()) done = put(line);
+  if (done < line.size()) keep(line.substr(done));
+}
+
+bool Sink::flush() {
+  if (begin_ == end_) return true;
+  const std::string_view bytes(kept_.data() + begin_, end_ - begin_);
+  begin_ += put(bytes);
+  if (begin_ >= end_) begin_ = end_ = 0;  // also when put() found the sink broken
+  return begin_ == end_;
+}
+
+std::size_t Sink::put(std::string_view bytes) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t written = put_once(bytes.substr(done));
+    if (written > 0) {
+      done += static_cast<std::size_t>(written);
+      continue;
+    }
+    if (written < 0 && errno == EINTR) continue;
+    problem_ = written < 0 ? errno : EAGAIN;
+    if (passes(problem_)) return done;
+    // The reader is gone for good, or the descriptor is: nothing to keep lines for.
+    count_dropped(count_lines(bytes.substr(done)));
+    return bytes.size();
+  }
+  problem_ = 0;
+  return done;
+}
+
+ssize_t Sink::put_once(std::string_view bytes) const {
+  const int fd = fd_.get();
+  if (kind_ == Kind::socket) {
+    return ::send(fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+  if (kind_ == Kind::file) return ::write(fd, bytes.data(), bytes.size());
+  // Whole lines where possible, so that those of several processes do not mix: a pipe takes up to
+  // PIPE_BUF in one piece or not at all.
+  std::size_t size = std::min(bytes.size(), kPipeChunk);
+  if (const auto newline = bytes.substr(0, size).rfind('\n'); newline != bytes.npos) {
+    size = newline + 1;
+  }
+  if (kind_ == Kind::shared) {
+    if (!ready(fd, 0)) {
+      errno = EAGAIN;
+      return -1;
+    }
+    if (::isatty(fd) == 1) size = std::min(size, kTerminalChunk);
+  }
+  return ::write(fd, bytes.data(), size);
+}
+
+void Sink::keep(std::string_view bytes) {
+  if (kCapacity - end_ < bytes.size() && begin_ > 0) {
+    std::memmove(kept_.data(), kept_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (kCapacity - end_ < bytes.size()) {
+    count_dropped(1);
+    return;
+  }
+  std::memcpy(kept_.data() + end_, bytes.data(), bytes.size());
+  end_ += bytes.size();
+}
+
+void Sink::count_dropped(std::uint64_t lines) {
+  dropped_ += lines;
+  drop_reason_ = problem_;
+}
+
+bool Sink::wait(std::chrono::milliseconds wait) const {
+  return fd_ && problem_ == EAGAIN && ready(fd_.get(), static_cast<int>(wait.count()));
+}
+
+int named_descriptor(std::string_view path) {
+  if (path == "/dev/stdout") return STDOUT_FILENO;
+  if (path == "/dev/stderr") return STDERR_FILENO;
+  for (const std::string_view folder : {"/proc/self/fd/", "/dev/fd/"}) {
+    if (path.substr(0, folder.size()) != folder) continue;
+    const std::string_view digits = path.substr(folder.size());
+    int number = -1;
+    const auto [end, error] = std::from_chars(digits.begin(), digits.end(), number);
+    if (error == std::errc{} && end == digits.end()) return number;
+  }
+  return -1;
+}
+
+os::Result<os::UniqueFd> second_descriptor(int fd) {
+  struct stat status {};
+  const bool may_block =
+      ::fstat(fd, &status) == 0 &&
+      (S_ISFIFO(status.st_mode) || (S_ISCHR(status.st_mode) && ::isatty(fd) == 1));
+  if (may_block) {
+    // Opened by way of /proc, the pipe or terminal gets an open file of our own: O_NONBLOCK set on
+    // the inherited one would reach the shell and everyone else who has it.
+    const std::string path = fmt::format("/proc/self/fd/{}", fd);
+    os::UniqueFd own(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (own) return own;
+  }
+  return os::duplicate(fd);
+}
+
+os::Result<os::UniqueFd> open_for_log(const std::string& path) {
+  if (const int number = named_descriptor(path); number >= 0) return second_descriptor(number);
+  // O_NONBLOCK matters to FIFOs and devices only.
+  const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  os::UniqueFd fd(::open(path.c_str(), flags, 0600));
+  if (!fd) return os::last_error("open " + path);
+  return fd;
+}
+
+bool same_file(int a, int b) {
+  struct stat first {};
+  struct stat second {};
+  return ::fstat(a, &first) == 0 && ::fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+}  // namespace fpm::log
