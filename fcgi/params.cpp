@@ -1,0 +1,151 @@
+#include "fcgi/params.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace fcgi {
+
+void Params::add(std::string_view name, std::string_view value) {
+  const std::size_t offset = arena_.size();
+  arena_.insert(arena_.end(), name.begin(), name.end());
+  arena_.insert(arena_.end(), value.begin(), value.end());
+  entries_.push_back(
+      {offset, static_cast<std::uint32_t>(name.size()), static_cast<std::uint32_t>(value.size())});
+}
+
+void Params::clear() {
+  arena_.clear();
+  entries_.clear();
+}
+
+void Params::reserve(std::size_t pairs, std::size_t bytes) {
+  entries_.reserve(pairs);
+  arena_.reserve(bytes);
+}
+
+Param Params::operator[](std::size_t index) const {
+  const Entry& entry = entries_[index];
+  const std::string_view arena(arena_.data(), arena_.size());
+  return {arena.substr(entry.offset, entry.name_length),
+          arena.substr(entry.offset + entry.name_length, entry.value_length)};
+}
+
+std::optional<std::string_view> Params::first(std::string_view name) const {
+  for (std::size_t i = 0; i < size(); ++i) {
+    const Param param = (*this)[i];
+    if (param.name == name) return param.value;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string_view> Params::last(std::string_view name) const {
+  for (std::size_t i = size(); i-- > 0;) {
+    const Param param = (*this)[i];
+    if (param.name == name) return param.value;
+  }
+  return std::nullopt;
+}
+
+std::string_view Params::last_non_empty(std::string_view name) const {
+  for (std::size_t i = size(); i-- > 0;) {
+    const Param param = (*this)[i];
+    if (param.name == name && !param.value.empty()) return param.value;
+  }
+  return {};
+}
+
+namespace {
+
+std::size_t length_size(unsigned char first_byte) { return (first_byte & 0x80) != 0 ? 4 : 1; }
+
+/// Bytes of the two lengths of a pair as far as they tell: 0 while even that is not known.
+std::size_t lengths_size(const unsigned char* lengths, std::size_t here) {
+  if (here == 0) return 0;
+  const std::size_t name = length_size(lengths[0]);
+  if (here <= name) return 0;
+  return name + length_size(lengths[name]);
+}
+
+std::uint32_t read_length(const unsigned char* in) {
+  if ((in[0] & 0x80) == 0) return in[0];
+  return (in[0] & 0x7fU) << 24 | static_cast<std::uint32_t>(in[1]) << 16 |
+         static_cast<std::uint32_t>(in[2]) << 8 | in[3];
+}
+
+}  // namespace
+
+void ParamsDecoder::reset() {
+  length_bytes_ = 0;
+  missing_ = 0;
+}
+
+ParamsDecoder::Result ParamsDecoder::feed(std::string_view piece, Params& into) {
+  while (!piece.empty()) {
+    if (missing_ > 0) {
+      const std::size_t here = std::min(missing_, piece.size());
+      into.arena_.insert(into.arena_.end(), piece.begin(),
+                         piece.begin() + static_cast<std::ptrdiff_t>(here));
+      piece.remove_prefix(here);
+      missing_ -= here;
+      continue;
+    }
+    lengths_[length_bytes_++] = static_cast<unsigned char>(piece.front());
+    piece.remove_prefix(1);
+    if (length_bytes_ != lengths_size(lengths_, length_bytes_)) continue;
+    if (const Result result = begin_pair(into); result != Result::ok) return result;
+  }
+  return Result::ok;
+}
+
+ParamsDecoder::Result ParamsDecoder::begin_pair(Params& into) {
+  const std::uint32_t name = read_length(lengths_);
+  const std::uint32_t value = read_length(lengths_ + length_size(lengths_[0]));
+  // Each against what is left, never their sum first: lengths go up to 2^31 - 1.
+  const std::size_t used = into.bytes();
+  const std::size_t left = limits_.param_bytes > used ? limits_.param_bytes - used : 0;
+  if (name > left || value > left - name) return Result::too_many_bytes;
+  if (into.size() >= limits_.params) return Result::too_many_pairs;
+  into.entries_.push_back({used, name, value});
+  missing_ = std::size_t{name} + value;
+  length_bytes_ = 0;
+  return Result::ok;
+}
+
+std::size_t encoded_size(std::string_view name, std::string_view value) {
+  return (name.size() > 127 ? 4U : 1U) + (value.size() > 127 ? 4U : 1U) + name.size() +
+         value.size();
+}
+
+namespace {
+
+std::size_t encode_length(std::size_t length, char* out) {
+  const auto byte = [](std::size_t value) {
+    return static_cast<char>(static_cast<unsigned char>(value & 0xff));
+  };
+  if (length <= 127) {
+    out[0] = byte(length);
+    return 1;
+  }
+  out[0] = byte(length >> 24 | 0x80);
+  out[1] = byte(length >> 16);
+  out[2] = byte(length >> 8);
+  out[3] = byte(length);
+  return 4;
+}
+
+}  // namespace
+
+std::size_t encode_param_lengths(std::size_t name_length, std::size_t value_length, char* out) {
+  assert(name_length <= kMaxParamLength && value_length <= kMaxParamLength);
+  const std::size_t name = encode_length(name_length, out);
+  return name + encode_length(value_length, out + name);
+}
+
+void encode_param(std::string_view name, std::string_view value, std::string& out) {
+  char lengths[8];
+  out.append(lengths, encode_param_lengths(name.size(), value.size(), lengths));
+  out.append(name);
+  out.append(value);
+}
+
+}  // namespace fcgi
