@@ -68,10 +68,10 @@ std::string_view local_time(Clock& clock, std::time_t second) {
   if (second != clock.second) {
     std::tm parts{};
     ::localtime_r(&second, &parts);
-    const auto end = fmt::format_to_n(clock.text, sizeof clock.text,
-                                      "{:02}-{}-{:04} {:02}:{:02}:{:02}", parts.tm_mday,
-                                      kMonths[parts.tm_mon % 12], parts.tm_year + 1900,
-                                      parts.tm_hour, parts.tm_min, parts.tm_sec);
+    const auto end =
+        fmt::format_to_n(clock.text, sizeof clock.text, "{:02}-{}-{:04} {:02}:{:02}:{:02}",
+                         parts.tm_mday, kMonths[parts.tm_mon % 12], parts.tm_year + 1900,
+                         parts.tm_hour, parts.tm_min, parts.tm_sec);
     clock.length = std::min(end.size, sizeof clock.text);
     clock.second = second;
   }
@@ -218,8 +218,8 @@ bool flush(std::chrono::milliseconds wait) {
   for (Sink* sink : {&log.file, &log.err}) {
     if (!*sink) continue;
     while (!sink->flush()) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-          end - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
       // A full disk is always ready: waiting for it would be a busy loop.
       if (left.count() <= 0 || !sink->wait(left)) break;
     }
