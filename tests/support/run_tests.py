@@ -140,7 +140,8 @@ def describe_case(case):
             for inner in element.findall("Exception") + element.findall("FatalErrorCondition"):
                 lines.append(f"  {inner.tag}: {(inner.text or '').strip()}")
         elif element.tag in ("Failure", "Exception", "FatalErrorCondition", "Info"):
-            lines.append(f"{place}: {' / '.join(path)} {element.tag}: {(element.text or '').strip()}")
+            text = (element.text or "").strip()
+            lines.append(f"{place}: {' / '.join(path)} {element.tag}: {text}")
         for child in element:
             if element.tag != "Expression":
                 walk(child, path)
