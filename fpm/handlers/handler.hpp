@@ -16,6 +16,7 @@
 #include "fcgi/protocol.hpp"
 #include "fpm/config/config.hpp"
 #include "fpm/os/error.hpp"
+#include "fpm/os/identity.hpp"
 
 namespace fpm::handlers {
 
@@ -105,7 +106,8 @@ class Handler {
   virtual ~Handler() = default;
 
   /// Once in each worker, as the pool's user, before the first request. An Error ends the worker
-  /// and is told through its channel.
+  /// and is told through its channel. May set the dispositions of SIGCHLD and SIGPIPE, which the
+  /// worker then leaves alone.
   virtual os::Result<void> start() = 0;
   /// Executes one request. The handler has either called begin() or answer() when it returns, or
   /// the outcome says abort. Blocks until the request is over, in poll(2) and not longer than
@@ -113,7 +115,11 @@ class Handler {
   virtual Outcome handle(Exchange& exchange) = 0;
 };
 
-/// The handler that a pool's configuration asks for. `pool` outlives it.
-std::unique_ptr<Handler> make_handler(const config::Pool& pool);
+/// The handler that a pool's configuration asks for. `pool` outlives it. `user` is whom the worker
+/// runs as and gives HOME and USER; the default asks the name service, so a caller that has
+/// resolved the pool's user already hands that over. @return nullptr for a kind of handler that
+/// this build does not have.
+std::unique_ptr<Handler> make_handler(const config::Pool& pool,
+                                      const os::Identity& user = os::current_identity());
 
 }  // namespace fpm::handlers

@@ -1,0 +1,274 @@
+#include "fpm/handlers/cgi/run.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+#include <utility>
+
+namespace fpm::handlers::cgi {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// From TERM to KILL. The client of a request that timed out waits for it.
+constexpr milliseconds kGrace{20};
+// For a process to go after KILL; longer only where the kernel holds it (a dead file server).
+constexpr milliseconds kPatience{1000};
+
+std::size_t waiting_in(int fd) {
+  int bytes = 0;
+  return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
+std::chrono::microseconds duration_of(const timeval& time) {
+  return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+}
+
+timespec time_until(Clock::time_point moment) {
+  const auto left = std::max(moment - Clock::now(), Clock::duration::zero());
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+  timespec time{};
+  time.tv_sec = seconds.count();
+  time.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
+  return time;
+}
+
+}  // namespace
+
+Run::Run(Exchange& exchange, const config::Pool& pool, const std::string& path, Started started,
+         std::span<char> buffer, Clock::time_point since)
+    : exchange_(exchange),
+      pool_(pool),
+      path_(path),
+      since_(since),
+      pid_(started.child.pid),
+      pidfd_(std::move(started.child.pidfd)),
+      in_(std::move(started.in)),
+      out_(std::move(started.out)),
+      err_(std::move(started.err)),
+      buffer_(buffer),
+      error_lines_([&exchange](std::string_view line) {
+        exchange.log(log::Level::warning, fmt::format("script said into stderr: \"{}\"", line));
+      }) {}
+
+Run::~Run() {
+  if (pid_ > 0) os::end_group(pid_, milliseconds(0), kPatience);
+}
+
+Outcome Run::go() {
+  // An authorizer has no body, and mod_authnz_fcgi sends no STDIN record whose end could be
+  // waited for.
+  if (exchange_.role() == fcgi::Role::authorizer) in_.reset();
+  for (;;) {
+    if (!discard_ && exchange_.aborted()) {
+      if (pool_.request_on_abort != config::OnAbort::go_on) return client_gone();
+      discard_ = true;
+    }
+    feed_input();
+    if (ended_) read_output();
+    if (!pass_output()) return malformed();
+    if (drained()) return finish();
+    if (!wait()) return timed_out();
+  }
+}
+
+// --- Moving bytes -----------------------------------------------------------------------------
+
+void Run::feed_input() {
+  while (in_ && !exchange_.body().empty()) {
+    const auto body = exchange_.body();
+    const ssize_t written = ::write(in_.get(), body.data(), body.size());
+    if (written > 0) {
+      exchange_.consume_body(static_cast<std::size_t>(written));
+    } else if (written < 0 && errno == EINTR) {
+      continue;
+    } else if (written < 0 && errno == EAGAIN) {
+      return;
+    } else {
+      in_.reset();  // EPIPE: the script does not want the rest, which is no error
+    }
+  }
+  if (!in_) exchange_.consume_body(exchange_.body().size());
+  if (exchange_.body_ended() || discard_) in_.reset();
+}
+
+// @return false if the request's time is up.
+bool Run::wait() {
+  pollfd fds[5] = {};
+  enum { client, in, out, err, script };
+  for (auto& entry : fds) entry.fd = -1;
+  if (const short events = exchange_.events(); events != 0) {
+    fds[client] = {exchange_.fd(), events, 0};
+  }
+  if (in_ && !exchange_.body().empty()) fds[in] = {in_.get(), POLLOUT, 0};
+  if (out_ && end_ < buffer_.size()) fds[out] = {out_.get(), POLLIN, 0};
+  if (err_) fds[err] = {err_.get(), POLLIN, 0};
+  if (!ended_) fds[script] = {pidfd_.get(), POLLIN, 0};
+
+  const auto deadline = exchange_.deadline();
+  const bool limited = deadline != Clock::time_point::max();
+  const timespec time = limited ? time_until(deadline) : timespec{};
+  const int ready = ::ppoll(fds, std::size(fds), limited ? &time : nullptr, nullptr);
+  if (limited && Clock::now() >= deadline) return false;
+  if (ready <= 0) return true;  // EINTR: a signal to the worker is its own business
+
+  if (fds[client].revents != 0) exchange_.pump();
+  if (fds[err].revents != 0) read_errors();
+  if (fds[script].revents != 0) {
+    script_ended();
+  } else if (fds[out].revents != 0) {
+    read_output();
+  }
+  return true;
+}
+
+void Run::read_output() {
+  const std::size_t space = buffer_.size() - end_;
+  const std::size_t wanted = ended_ ? std::min(space, left_) : space;
+  if (!out_ || (wanted == 0 && !ended_)) return;
+  const ssize_t got = wanted == 0 ? 0 : ::read(out_.get(), buffer_.data() + end_, wanted);
+  if (got > 0) {
+    end_ += static_cast<std::size_t>(got);
+    if (ended_) left_ -= static_cast<std::size_t>(got);
+  }
+  const bool closed = got == 0 && wanted > 0;
+  if (closed || (ended_ && left_ == 0)) out_.reset();
+  if (got < 0 && errno != EAGAIN && errno != EINTR) out_.reset();
+}
+
+void Run::read_errors() {
+  char text[4096];
+  const ssize_t got = ::read(err_.get(), text, sizeof text);
+  if (got > 0) {
+    const std::string_view piece(text, static_cast<std::size_t>(got));
+    exchange_.write_error(piece);
+    error_lines_.feed(piece);
+  } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+    err_.reset();
+  }
+}
+
+// What the script itself has written lies in its pipes now. A child of it may hold them open and
+// go on writing: only what is there at this moment belongs to the response.
+void Run::script_ended() {
+  ended_ = true;
+  pidfd_.reset();
+  in_.reset();
+  left_ = out_ ? waiting_in(out_.get()) : 0;
+  for (std::size_t left = err_ ? waiting_in(err_.get()) : 0; err_ && left > 0;) {
+    read_errors();
+    left -= std::min<std::size_t>(left, 4096);
+  }
+  err_.reset();
+}
+
+// @return false if the script's header block is malformed.
+bool Run::pass_output() {
+  if (discard_) begin_ = end_ = 0;
+  if (begin_ < end_ && header_.state() == HeaderParser::State::incomplete) {
+    begin_ += header_.feed({buffer_.data() + begin_, end_ - begin_});
+    if (header_.state() == HeaderParser::State::malformed) return false;
+    if (header_.state() == HeaderParser::State::complete) {
+      exchange_.begin(header_.status(), header_.block());
+    }
+  }
+  if (header_.state() == HeaderParser::State::complete) {
+    const std::size_t size = std::min(exchange_.room(), end_ - begin_);
+    if (size > 0) exchange_.write(std::span<const char>(buffer_.data() + begin_, size));
+    begin_ += size;
+  }
+  if (begin_ == end_) begin_ = end_ = 0;
+  return true;
+}
+
+// --- Ends -------------------------------------------------------------------------------------
+
+Outcome Run::finish() {
+  os::Ended ended;
+  if (pool_.cgi_background == config::Background::kill) {
+    ended = end_script();
+  } else {
+    ended = os::reap_child(pid_).value_or(os::Ended{});
+    pid_ = -1;
+    take_usage(ended);
+    error_lines_.end();
+  }
+  if (discard_) return {End::abort, ended.code(), false};
+  if (header_.state() != HeaderParser::State::complete) return no_header(ended);
+  if (!ended.by_signal()) return {End::ok, ended.code(), false};
+  exchange_.log(log::Level::warning, fmt::format("script {} (pid {}) {} in the middle of its answer",
+                                                 path_, ended.pid, ended.text()));
+  return {End::failed, ended.code(), true};
+}
+
+Outcome Run::client_gone() {
+  const os::Ended ended = end_script();
+  return {End::abort, ended.code(), exchange_.begun()};
+}
+
+Outcome Run::timed_out() {
+  const std::string where = ended_ ? "its client does not take the answer" : os::whereabouts(pid_);
+  const pid_t pid = pid_;
+  const auto taken = std::chrono::duration<double>(Clock::now() - since_).count();
+  const os::Ended ended = end_script();
+  exchange_.log(log::Level::warning,
+                fmt::format("script {} (pid {}) timed out after {:.3f} s, terminated: {}", path_, pid,
+                            taken, where));
+  const bool begun = exchange_.begun();
+  if (!begun) exchange_.answer(504, "The application took too long to answer.");
+  return {End::timeout, ended.code(), begun};
+}
+
+Outcome Run::malformed() {
+  const os::Ended ended = end_script();
+  exchange_.log(log::Level::error, fmt::format("script {} (pid {}) gave no proper header: {}", path_,
+                                               ended.pid, header_.problem()));
+  exchange_.answer(502, "The application did not give a proper answer.");
+  return {End::failed, ended.code(), false};
+}
+
+Outcome Run::no_header(const os::Ended& ended) {
+  exchange_.log(log::Level::error,
+                fmt::format("script {} (pid {}) {} {}", path_, ended.pid, ended.text(),
+                            header_.begun() ? "before its header was complete" : "without an answer"));
+  exchange_.answer(502, "The application ended without an answer.");
+  return {End::failed, ended.code(), false};
+}
+
+// Ends the script with its whole process group and waits for all of it.
+os::Ended Run::end_script() {
+  // Nobody reads on: a script that writes while it cleans up gets EPIPE instead of waiting for us.
+  in_.reset();
+  out_.reset();
+  const pid_t pid = std::exchange(pid_, -1);
+  const os::GroupEnd end = os::end_group(pid, kGrace, kPatience);
+  for (int reads = 0; err_ && reads < 16 && waiting_in(err_.get()) > 0; ++reads) read_errors();
+  err_.reset();
+  error_lines_.end();
+  if (!end.gone) {
+    exchange_.log(log::Level::error,
+                  fmt::format("process group {} of script {} does not end: {}", pid, path_,
+                              os::whereabouts(pid)));
+  }
+  os::Ended ended = end.leader.value_or(os::Ended{});
+  ended.pid = pid;
+  take_usage(ended);
+  return ended;
+}
+
+void Run::take_usage(const os::Ended& ended) {
+  Usage usage;
+  usage.user = duration_of(ended.usage.ru_utime);
+  usage.system = duration_of(ended.usage.ru_stime);
+  usage.peak_bytes = static_cast<std::size_t>(ended.usage.ru_maxrss) * 1024;  // getrusage(2): KiB
+  exchange_.set_usage(usage);
+}
+
+}  // namespace fpm::handlers::cgi

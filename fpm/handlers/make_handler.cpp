@@ -1,0 +1,18 @@
+#include "fpm/handlers/cgi/cgi_handler.hpp"
+#include "fpm/handlers/handler.hpp"
+
+namespace fpm::handlers {
+
+std::unique_ptr<Handler> make_handler(const config::Pool& pool, const os::Identity& user) {
+  switch (pool.handler) {
+    case config::HandlerKind::cgi:
+      return std::make_unique<cgi::CgiHandler>(pool, user);
+    case config::HandlerKind::fastcgi:
+    case config::HandlerKind::module:
+    case config::HandlerKind::php:
+      break;
+  }
+  return nullptr;
+}
+
+}  // namespace fpm::handlers
