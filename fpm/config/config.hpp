@@ -58,10 +58,11 @@ struct Pool {
   std::string group;  ///< name or number; empty: the user's own group
 
   Address listen;
-  std::string listen_owner;  ///< empty: unchanged
+  std::string listen_owner;  ///< name or number; empty: unchanged
   std::string listen_group;
-  std::string listen_mode;  ///< octal digits
+  std::string listen_mode;  ///< one to four octal digits, at most 0777
   int listen_backlog = -1;  ///< -1: the system's maximum
+  /// Addresses and networks, "192.0.2.0/24", "2001:db8::/32", checked; empty: anybody. TCP only.
   std::vector<std::string> listen_allowed_clients;
 
   ProcessManager pm = ProcessManager::static_pm;
@@ -91,7 +92,8 @@ struct Pool {
 };
 
 struct Config {
-  std::string file;  ///< absolute path of the main file
+  std::string file;    ///< absolute path of the main file
+  std::string prefix;  ///< absolute folder against which relative paths were resolved
   Global global;
   std::vector<Pool> pools;  ///< in the order of their first section
 };

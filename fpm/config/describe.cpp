@@ -1,0 +1,108 @@
+#include "fpm/config/describe.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "fpm/config/directives.hpp"
+
+namespace fpm::config {
+namespace {
+
+template <class Owner>
+void dump_section(std::string_view title, std::span<const Directive<Owner>> rows,
+                  const Owner& owner, std::vector<std::string>& out) {
+  out.push_back(fmt::format("[{}]", title));
+  for (const Directive<Owner>& row : rows) {
+    for (const auto& [name, text] : print(row, owner)) {
+      out.push_back(fmt::format("\t{} = {}", name, text.empty() ? "undefined" : text));
+    }
+  }
+  out.emplace_back(" ");
+}
+
+constexpr std::size_t kColumns = 78;
+
+/// `text` as comment lines, broken at blanks.
+std::string comment(std::string_view text) {
+  std::string out;
+  std::string line = ";";
+  while (!text.empty()) {
+    const std::size_t blank = text.find(' ');
+    const std::string_view word = text.substr(0, blank);
+    if (line.size() + 1 + word.size() > kColumns) {
+      out += line + "\n";
+      line = ";";
+    }
+    line += fmt::format(" {}", word);
+    text.remove_prefix(blank == std::string_view::npos ? text.size() : blank + 1);
+  }
+  return out + line + "\n";
+}
+
+/// A value as a file must have it, so that it is read back as it is.
+std::string quoted(std::string_view value) {
+  const bool plain = value.find_first_of(" ;\"'\\") == std::string_view::npos;
+  if (plain) return std::string(value);
+  std::string out = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
+
+/// What the sample sets. Paths come from the environment, so that one file serves every place.
+constexpr std::pair<std::string_view, std::string_view> kSample[] = {
+    {"user", "${FPM_USER}"},
+    {"group", "${FPM_GROUP}"},
+    {"listen", "${FPM_RUN}/www.sock"},
+    {"pm", "static"},
+    {"pm.max_children", "4"},
+    {"pm.status_path", "/status"},
+    {"ping.path", "/ping"},
+    {"access.log", "${FPM_LOG}/www.access.log"},
+    {"cgi.root", "${FPM_CGI_ROOT}"},
+};
+
+constexpr std::string_view kHead =
+    "; CGI scripts below one folder. This file is also the list of all directives of a\n"
+    "; pool: those that are not set stand behind a semicolon with their default.\n"
+    ";\n"
+    "; ${NAME} is taken from the environment and must be set there; ${NAME:-text} has a\n"
+    "; default. $pool is the name of the pool.\n"
+    "\n"
+    "[www]\n";
+
+std::string sample_line(const Directive<Pool>& row) {
+  const auto same = [&](const auto& set) { return set.first == row.name; };
+  const auto* const set = std::find_if(std::begin(kSample), std::end(kSample), same);
+  if (set != std::end(kSample)) return fmt::format("{} = {}\n", row.name, set->second);
+  std::string name(row.name);
+  if (row.takes_index()) {
+    const bool key = std::holds_alternative<Directive<Pool>::Environment>(row.field);
+    name += key ? "[NAME]" : "[]";
+  }
+  if (row.default_text.empty()) return fmt::format(";{} =\n", name);
+  return fmt::format(";{} = {}\n", name, quoted(row.default_text));
+}
+
+}  // namespace
+
+std::vector<std::string> dump(const Config& config) {
+  std::vector<std::string> out;
+  dump_section("global", global_directives(), config.global, out);
+  for (const Pool& pool : config.pools) dump_section(pool.name, pool_directives(), pool, out);
+  return out;
+}
+
+std::string sample_pool() {
+  std::string out(kHead);
+  for (const Directive<Pool>& row : pool_directives()) {
+    out += "\n" + comment(row.doc) + sample_line(row);
+  }
+  return out;
+}
+
+}  // namespace fpm::config

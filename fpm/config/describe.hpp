@@ -1,0 +1,21 @@
+// The table of directives as text: for -tt and for the sample files.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fpm/config/config.hpp"
+
+namespace fpm::config {
+
+/// What is in force, one line each, as php-fpm's -tt prints it: `[global]`, `\tname = value`, a
+/// line of one blank after each section. Unset texts are `undefined`, booleans yes or no, times
+/// `30s` or `250ms`. Values of env[] are shown: they may be secrets.
+std::vector<std::string> dump(const Config& config);
+
+/// The text of pools.d/www.conf: one pool that explains every directive of a pool. Those that the
+/// sample uses are set, every other one is there as `;name = default`.
+std::string sample_pool();
+
+}  // namespace fpm::config

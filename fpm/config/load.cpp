@@ -1,0 +1,169 @@
+#include "fpm/config/load.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "fpm/config/directives.hpp"
+#include "fpm/config/ini_source.hpp"
+#include "fpm/config/rules.hpp"
+#include "fpm/config/values.hpp"
+
+namespace fpm::config {
+namespace {
+
+constexpr std::size_t kMostPoolName = 255;  ///< bytes
+
+/// Sorts entries into sections and fields.
+class Loader {
+ public:
+  Loader(Loaded& out, Draft& draft) : out_(out), draft_(draft) {}
+
+  void take(const Entry& entry) {
+    const bool global = same_word(entry.section, "global");
+    if (entry.name.empty()) {
+      if (!global) open_pool(entry);
+    } else if (global) {
+      take_global(entry);
+    } else {
+      take_pool(entry);
+    }
+  }
+
+ private:
+  std::size_t position(std::string_view name) const {
+    const auto& pools = out_.config.pools;
+    const auto same = [&](const Pool& pool) { return same_word(pool.name, name); };
+    return static_cast<std::size_t>(std::find_if(pools.begin(), pools.end(), same) - pools.begin());
+  }
+
+  void open_pool(const Entry& entry) {
+    if (position(entry.section) < out_.config.pools.size()) return;
+    const auto control = [](unsigned char c) { return std::iscntrl(c) != 0; };
+    const std::string& name = entry.section;
+    if (name.size() > kMostPoolName || std::any_of(name.begin(), name.end(), control)) {
+      problem(entry, {},
+              fmt::format("the name of a pool: expected at most {} bytes without control characters",
+                          kMostPoolName));
+    }
+    out_.config.pools.push_back(default_pool(name));
+    out_.config.pools.back().place = entry.place;
+    draft_.pools.emplace_back();
+  }
+
+  void take_global(const Entry& entry) {
+    const Directive<Global>* const row = find_global(entry.name);
+    if (row == nullptr) {
+      const bool pool = find_pool(entry.name) != nullptr;
+      return unknown(entry, {}, pool ? "belongs into the section of a pool, as in [www]" : "");
+    }
+    if (entry.value.find("$pool") != std::string::npos) {
+      refuse(entry, {}, "Can't use '$pool' when the pool is not defined");
+      return record(draft_.global, row->name, entry, entry.value, false);
+    }
+    write(*row, out_.config.global, entry, entry.value, {}, draft_.global);
+  }
+
+  void take_pool(const Entry& entry) {
+    const std::size_t at = position(entry.section);
+    if (at == out_.config.pools.size()) return;  // its name was refused
+    Pool& pool = out_.config.pools[at];
+    const Directive<Pool>* const row = find_pool(entry.name);
+    if (row == nullptr) {
+      const bool global = find_global(entry.name) != nullptr;
+      return unknown(entry, pool.name, global ? "belongs into [global]" : "");
+    }
+    std::string value = entry.value;
+    for (std::size_t i = 0; (i = value.find("$pool", i)) != std::string::npos;) {
+      value.replace(i, 5, pool.name);
+      i += pool.name.size();
+    }
+    write(*row, pool, entry, value, pool.name, draft_.pools[at]);
+  }
+
+  template <class Owner>
+  void write(const Directive<Owner>& row, Owner& owner, const Entry& entry,
+             const std::string& value, const std::string& pool, Section& section) {
+    bool good = !entry.broken;
+    if (good) {
+      const Assignment text{value, entry.index, entry.quoted};
+      const std::string error = assign(row, owner, text, out_.config.prefix);
+      if (!error.empty()) problem(entry, pool, described(entry, value, error));
+      good = error.empty();
+    }
+    record(section, row.name, entry, value, good);
+  }
+
+  /// Of an array one bad item makes the whole suspect; of other directives the last line counts.
+  static void record(Section& section, std::string_view name, const Entry& entry,
+                     const std::string& value, bool good) {
+    const auto [at, fresh] = section.try_emplace(std::string(name));
+    const bool spoilt = !fresh && entry.index && !at->second.good;
+    at->second = {entry.place, value, good && !spoilt};
+  }
+
+  void unknown(const Entry& entry, const std::string& pool, std::string text) {
+    if (text.empty()) {
+      text = "unknown directive";
+      const std::string nearest = nearest_directive(entry.name);
+      if (!nearest.empty()) text += fmt::format(", did you mean {}?", nearest);
+    }
+    refuse(entry, pool, text);
+  }
+
+  static std::string described(const Entry& entry, const std::string& value,
+                               const std::string& text) {
+    return fmt::format("{} = \"{}\": {}", entry.written_name(), value, text);
+  }
+  void refuse(const Entry& entry, const std::string& pool, const std::string& text) {
+    problem(entry, pool, described(entry, entry.value, text));
+  }
+  void problem(const Entry& entry, const std::string& pool, std::string text) {
+    out_.problems.push_back(
+        {log::Level::error, entry.place.file, entry.place.line, pool, std::move(text)});
+  }
+
+  Loaded& out_;
+  Draft& draft_;
+};
+
+/// A file that includes itself, or is included twice, shall not repeat what is wrong in it.
+void drop_repeated(std::vector<Problem>& problems) {
+  std::set<std::string> seen;
+  const auto repeated = [&](const Problem& problem) {
+    return !seen.insert(problem.message()).second;
+  };
+  problems.erase(std::remove_if(problems.begin(), problems.end(), repeated), problems.end());
+}
+
+}  // namespace
+
+bool Loaded::ok() const {
+  return std::none_of(problems.begin(), problems.end(), [](const Problem& problem) {
+    return problem.level >= log::Level::error;
+  });
+}
+
+Loaded load(const std::string& file, const LoadOptions& options) {
+  namespace fs = std::filesystem;
+  Loaded out;
+  std::error_code ignored;  // no working directory: then the path stays relative and fails to open
+  const fs::path path = fs::absolute(file, ignored);
+  out.config.file = path.empty() ? file : path.lexically_normal().string();
+  out.config.prefix = fs::path(out.config.file).parent_path().string();
+  out.config.global = default_global();
+
+  const auto entries = read_ini(out.config.file, out.config.prefix, out.problems);
+  if (!entries) return out;
+  Draft draft;
+  Loader loader(out, draft);
+  for (const Entry& entry : *entries) loader.take(entry);
+  check_rules(draft, options, out.config, out.problems);
+  drop_repeated(out.problems);
+  return out;
+}
+
+}  // namespace fpm::config

@@ -1,0 +1,45 @@
+// From a configuration file to a Config that is ready to use, or to everything that is wrong in it.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fpm/config/config.hpp"
+#include "fpm/config/problem.hpp"
+
+namespace fpm::config {
+
+/// What load() must know from outside the files.
+struct LoadOptions {
+  /// Pools may run as root (option --allow-to-run-as-root).
+  bool allow_root = false;
+  /// Tells what is wrong with an access.format, in one line; empty when nothing is. Unset: any
+  /// text is taken (who renders the tokens lives in another room).
+  std::function<std::string(std::string_view format)> check_access_format;
+  /// Whether we are root; unset: asks geteuid(2). Tests set it.
+  std::optional<bool> running_as_root;
+  /// net.core.somaxconn, connections; unset: read from /proc (nothing is said where it is not
+  /// there). Tests set it.
+  std::optional<int> somaxconn;
+};
+
+/// What load() gives: a configuration that may be used when ok(), and all findings in any case, in
+/// the order of the lines they are about, those about several directives last.
+struct Loaded {
+  Config config;
+  std::vector<Problem> problems;
+
+  /// No finding is an error.
+  bool ok() const;
+};
+
+/// Reads `file` and what it includes, and checks all of it. Relative paths are resolved against the
+/// folder of `file`. Values of user, group and chroot are dropped when we are not root, with a
+/// NOTICE each. Does not throw; logs nothing; changes nothing; blocks on the disk and, for names of
+/// users and groups, on the name service.
+Loaded load(const std::string& file, const LoadOptions& options);
+
+}  // namespace fpm::config
