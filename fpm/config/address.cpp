@@ -1,6 +1,7 @@
 #include "fpm/config/address.hpp"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <netinet/in.h>
 
 #include <array>
@@ -8,8 +9,6 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "fpm/config/values.hpp"
 

@@ -1,10 +1,10 @@
 // Between text and the fields that the table of directives points to.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <numeric>
 #include <type_traits>
-
-#include <fmt/format.h>
 
 #include "fpm/config/address.hpp"
 #include "fpm/config/directives.hpp"

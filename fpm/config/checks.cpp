@@ -1,8 +1,8 @@
 #include "fpm/config/checks.hpp"
 
-#include <cctype>
-
 #include <fmt/format.h>
+
+#include <cctype>
 
 #include "fpm/config/address.hpp"
 #include "fpm/config/values.hpp"
@@ -17,8 +17,8 @@ std::string check_uri(std::string_view value, std::string_view what) {
   for (const char c : value) {
     const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0;
     if (plain || std::string_view("/_-.~").find(c) != std::string_view::npos) continue;
-    return fmt::format(
-        "the {} path must contain only the following characters '[alphanum]/_-.~'", what);
+    return fmt::format("the {} path must contain only the following characters '[alphanum]/_-.~'",
+                       what);
   }
   return {};
 }

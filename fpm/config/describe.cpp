@@ -1,9 +1,9 @@
 #include "fpm/config/describe.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
-
-#include <fmt/format.h>
 
 #include "fpm/config/directives.hpp"
 
@@ -58,6 +58,7 @@ constexpr std::pair<std::string_view, std::string_view> kSample[] = {
     {"user", "${FPM_USER}"},
     {"group", "${FPM_GROUP}"},
     {"listen", "${FPM_RUN}/www.sock"},
+    {"listen.group", "${FPM_GROUP}"},
     {"pm", "static"},
     {"pm.max_children", "4"},
     {"pm.status_path", "/status"},

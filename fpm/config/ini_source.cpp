@@ -1,13 +1,13 @@
 #include "fpm/config/ini_source.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-
 #include <fmt/format.h>
 #include <glob.h>
 #include <ini.h>
 #include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 
 #include "fpm/config/ini_value.hpp"
 #include "fpm/config/values.hpp"
@@ -30,7 +30,7 @@ void set_up_inih() {
 struct Reading {
   const std::string& prefix;
   std::vector<Problem>& problems;
-  std::vector<Entry> entries;
+  const EntryTaker& take;
 };
 
 /// One file under inih: a source of lines and a sink of names and values.
@@ -72,9 +72,7 @@ class FileReader {
   void problem(std::string text, log::Level level = log::Level::error) {
     reading_.problems.push_back({level, file_, line_, pool(), std::move(text)});
   }
-  std::string pool() const {
-    return same_word(section_, "global") ? std::string() : section_;
-  }
+  std::string pool() const { return same_word(section_, "global") ? std::string() : section_; }
 
   Reading& reading_;
   std::string file_;
@@ -83,6 +81,8 @@ class FileReader {
   std::ifstream in_;
   int line_ = 0;
   std::string current_;  ///< the line that inih has now
+  /// The last section could not be read: nobody knows where its lines belong, so they are skipped.
+  bool lost_ = false;
 };
 
 /// Gives inih the next line without its indentation. A line that is dealt with here, or refused,
@@ -111,6 +111,7 @@ std::string FileReader::line_for_inih(std::string_view line) {
     open_section(line);
     return {};
   }
+  if (lost_) return {};
   // inih takes "name: value" as well and says nothing of a line without either.
   const std::size_t end = line.find_first_of("=:;");
   if (end == 0 || end == std::string_view::npos || line[end] != '=') {
@@ -128,7 +129,8 @@ void FileReader::open_section(std::string_view line) {
   const bool clean = rest.empty() || rest.front() == ';' || rest.front() == '#';
   const std::string_view name =
       end == std::string_view::npos ? std::string_view() : trim(line.substr(1, end - 1));
-  if (name.empty() || !clean) {
+  lost_ = name.empty() || !clean;
+  if (lost_) {
     problem(fmt::format("\"{}\": expected [global] or [name of a pool]", line.substr(0, 200)));
     return;
   }
@@ -136,7 +138,7 @@ void FileReader::open_section(std::string_view line) {
   Entry entry;
   entry.place = {file_, line_};
   entry.section = section_;
-  reading_.entries.push_back(std::move(entry));
+  reading_.take(entry);
 }
 
 void FileReader::take(std::string_view name, std::string_view value) {
@@ -159,7 +161,7 @@ void FileReader::take(std::string_view name, std::string_view value) {
     if (!entry.broken) include(entry);
     return;
   }
-  reading_.entries.push_back(std::move(entry));
+  reading_.take(entry);
 }
 
 /// "env[PATH]" into "env" and "PATH".
@@ -191,7 +193,10 @@ void FileReader::include(const Entry& entry) {
   // A folder that may not be read is an error, one that is not there matches nothing.
   if (result == GLOB_NOMATCH || (result == GLOB_ABORTED && errno == ENOENT)) {
     reading_.problems.push_back(
-        {log::Level::warning, {}, 0, {},
+        {log::Level::warning,
+         {},
+         0,
+         {},
          fmt::format("Nothing matches the include pattern '{}' from {} at line {}.", entry.value,
                      file_, line_)});
   } else if (result != 0) {
@@ -218,17 +223,18 @@ std::string Entry::written_name() const {
   return index ? fmt::format("{}[{}]", name, *index) : name;
 }
 
-std::optional<std::vector<Entry>> read_ini(const std::string& file, const std::string& prefix,
-                                           std::vector<Problem>& problems) {
-  Reading reading{prefix, problems, {}};
+bool read_ini(const std::string& file, const std::string& prefix, std::vector<Problem>& problems,
+              const EntryTaker& take) {
+  Reading reading{prefix, problems, take};
   const int error = FileReader(reading, file, "global", 1).read();
-  if (error != 0) {
-    problems.push_back({log::Level::error, {}, 0, {},
-                        fmt::format("failed to open configuration file '{}': {}", file,
-                                    os::errno_text(error))});
-    return std::nullopt;
-  }
-  return std::move(reading.entries);
+  if (error == 0) return true;
+  problems.push_back(
+      {log::Level::error,
+       {},
+       0,
+       {},
+       fmt::format("failed to open configuration file '{}': {}", file, os::errno_text(error))});
+  return false;
 }
 
 }  // namespace fpm::config

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,10 +37,13 @@ struct Entry {
   std::string written_name() const;
 };
 
-/// All entries of `file` and of the files it includes, in the order of reading. Patterns of
-/// `include` are relative to `prefix`. What cannot be read becomes an error in `problems`, and
-/// reading goes on. @return nothing if `file` itself cannot be read. Blocks on the disk.
-std::optional<std::vector<Entry>> read_ini(const std::string& file, const std::string& prefix,
-                                           std::vector<Problem>& problems);
+using EntryTaker = std::function<void(const Entry&)>;
+
+/// Hands over all entries of `file` and of the files it includes, in the order of reading. Patterns
+/// of `include` are relative to `prefix`. What cannot be read becomes an error in `problems`, which
+/// `take` may fill as well, and reading goes on. @return whether `file` itself could be read.
+/// Blocks on the disk.
+bool read_ini(const std::string& file, const std::string& prefix, std::vector<Problem>& problems,
+              const EntryTaker& take);
 
 }  // namespace fpm::config

@@ -1,9 +1,9 @@
 #include "fpm/config/ini_value.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 #include "fpm/config/values.hpp"
 

@@ -1,11 +1,12 @@
 #include "fpm/config/load.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cassert>
 #include <cctype>
 #include <filesystem>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "fpm/config/directives.hpp"
 #include "fpm/config/ini_source.hpp"
@@ -45,9 +46,10 @@ class Loader {
     const auto control = [](unsigned char c) { return std::iscntrl(c) != 0; };
     const std::string& name = entry.section;
     if (name.size() > kMostPoolName || std::any_of(name.begin(), name.end(), control)) {
-      problem(entry, {},
-              fmt::format("the name of a pool: expected at most {} bytes without control characters",
-                          kMostPoolName));
+      problem(
+          entry, {},
+          fmt::format("the name of a pool: expected at most {} bytes without control characters",
+                      kMostPoolName));
     }
     out_.config.pools.push_back(default_pool(name));
     out_.config.pools.back().place = entry.place;
@@ -69,7 +71,7 @@ class Loader {
 
   void take_pool(const Entry& entry) {
     const std::size_t at = position(entry.section);
-    if (at == out_.config.pools.size()) return;  // its name was refused
+    assert(at < out_.config.pools.size());  // its section came first
     Pool& pool = out_.config.pools[at];
     const Directive<Pool>* const row = find_pool(entry.name);
     if (row == nullptr) {
@@ -142,9 +144,8 @@ void drop_repeated(std::vector<Problem>& problems) {
 }  // namespace
 
 bool Loaded::ok() const {
-  return std::none_of(problems.begin(), problems.end(), [](const Problem& problem) {
-    return problem.level >= log::Level::error;
-  });
+  return std::none_of(problems.begin(), problems.end(),
+                      [](const Problem& problem) { return problem.level >= log::Level::error; });
 }
 
 Loaded load(const std::string& file, const LoadOptions& options) {
@@ -156,11 +157,10 @@ Loaded load(const std::string& file, const LoadOptions& options) {
   out.config.prefix = fs::path(out.config.file).parent_path().string();
   out.config.global = default_global();
 
-  const auto entries = read_ini(out.config.file, out.config.prefix, out.problems);
-  if (!entries) return out;
   Draft draft;
   Loader loader(out, draft);
-  for (const Entry& entry : *entries) loader.take(entry);
+  const auto take = [&](const Entry& entry) { loader.take(entry); };
+  if (!read_ini(out.config.file, out.config.prefix, out.problems, take)) return out;
   check_rules(draft, options, out.config, out.problems);
   drop_repeated(out.problems);
   return out;

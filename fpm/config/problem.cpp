@@ -6,7 +6,8 @@ namespace fpm::config {
 
 std::string Problem::message() const {
   std::string out;
-  if (!file.empty()) out = line > 0 ? fmt::format("{}:{}: ", file, line) : fmt::format("{}: ", file);
+  if (!file.empty())
+    out = line > 0 ? fmt::format("{}:{}: ", file, line) : fmt::format("{}: ", file);
   if (!pool.empty()) out += fmt::format("[pool {}] ", pool);
   return out + text;
 }

@@ -1,17 +1,17 @@
 #include "fpm/config/rules.hpp"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <fstream>
 #include <optional>
 
-#include <fmt/format.h>
-
 #include "fpm/config/address.hpp"
 #include "fpm/config/directives.hpp"
-#include "fpm/config/users.hpp"
+#include "fpm/os/identity.hpp"
 
 namespace fpm::config {
 namespace {
@@ -77,23 +77,24 @@ class PoolRules {
   void identity() {
     if (!good("user") || !good("group")) return;
     if (pool_.user.empty()) {
-      about("user", "user has not been defined: expected a user other than root, because fpm runs "
-                    "as root");
+      about("user",
+            "user has not been defined: expected a user other than root, because fpm runs "
+            "as root");
       return;
     }
-    const User user = find_user(pool_.user);
-    if (!user.error.empty()) return about("user", user.error);
-    std::optional<gid_t> gid = user.gid;
-    if (!pool_.group.empty()) {
-      const Group group = find_group(pool_.group);
-      if (!group.error.empty()) return about("group", group.error);
-      gid = group.gid;
+    const auto identity = os::resolve_identity(pool_.user, pool_.group);
+    if (!identity) {
+      const bool group = os::resolve_user(pool_.user).has_value();
+      return about(group ? "group" : "user", reason(identity.error()));
     }
-    if (!gid) return about("user", "the number has no entry in passwd: expected group as well");
-    if ((user.uid == 0 || *gid == 0) && !options_.allow_root) {
-      about(user.uid == 0 || pool_.group.empty() ? "user" : "group",
+    if ((identity->uid == 0 || identity->gid == 0) && !options_.allow_root) {
+      about(identity->uid == 0 || pool_.group.empty() ? "user" : "group",
             "please specify user and group other than root");
     }
+  }
+  /// "cannot get uid for user 'x'"; the errno only where it tells more than that.
+  static std::string reason(const os::Error& error) {
+    return error.code == ENOENT ? error.what : error.text();
   }
 
   void drop_what_needs_root() {
@@ -119,12 +120,12 @@ class PoolRules {
 
   void socket_owner() {
     if (good("listen.owner") && !pool_.listen_owner.empty()) {
-      const User owner = find_user(pool_.listen_owner);
-      if (!owner.error.empty()) about("listen.owner", owner.error);
+      const auto owner = os::resolve_user(pool_.listen_owner);
+      if (!owner) about("listen.owner", reason(owner.error()));
     }
     if (good("listen.group") && !pool_.listen_group.empty()) {
-      const Group group = find_group(pool_.listen_group);
-      if (!group.error.empty()) about("listen.group", group.error);
+      const auto group = os::resolve_group(pool_.listen_group);
+      if (!group) about("listen.group", reason(group.error()));
     }
   }
 
@@ -147,8 +148,8 @@ class PoolRules {
 
   /// FastCGI has no authentication: whoever connects names the program that runs.
   void open_to_strangers() {
-    for (const auto name : {"listen", "listen.allowed_clients", "cgi.root", "cgi.allow",
-                            "cgi.program"}) {
+    for (const auto name :
+         {"listen", "listen.allowed_clients", "cgi.root", "cgi.allow", "cgi.program"}) {
       if (!good(name)) return;
     }
     const bool limited = !pool_.cgi_root.empty() || !pool_.cgi_allow.empty() ||
@@ -162,8 +163,9 @@ class PoolRules {
   void folders() {
     if (!good("chroot")) return;
     if (!pool_.chroot.empty() && !is_folder(pool_.chroot)) {
-      return about("chroot", fmt::format("the chroot path '{}' does not exist or is not a directory",
-                                         pool_.chroot));
+      return about(
+          "chroot",
+          fmt::format("the chroot path '{}' does not exist or is not a directory", pool_.chroot));
     }
     folder("chdir", pool_.chdir);
     folder("cgi.root", pool_.cgi_root);
@@ -205,10 +207,10 @@ void one_pool_per_address(const Draft& draft, const Config& config,
       const Address& address = config.pools[i].listen;
       const Address& other = config.pools[before].listen;
       if (listens(before) == nullptr || !overlap(address, other)) continue;
-      std::string text =
-          fmt::format("listen = \"{}\": unable to set listen address as it's already used in "
-                      "another pool '{}'",
-                      listens(i)->text, config.pools[before].name);
+      std::string text = fmt::format(
+          "listen = \"{}\": unable to set listen address as it's already used in "
+          "another pool '{}'",
+          listens(i)->text, config.pools[before].name);
       if (address.text != other.text) text += fmt::format(" (as \"{}\")", other.text);
       problems.push_back({log::Level::error, listens(i)->place.file, listens(i)->place.line,
                           config.pools[i].name, std::move(text)});
@@ -232,7 +234,10 @@ void check_rules(const Draft& draft, const LoadOptions& options, Config& config,
   if (!known.somaxconn) known.somaxconn = read_somaxconn();
   const bool root = options.running_as_root.value_or(geteuid() == 0);
   if (config.pools.empty()) {
-    problems.push_back({log::Level::error, config.file, 0, {},
+    problems.push_back({log::Level::error,
+                        config.file,
+                        0,
+                        {},
                         "No pool defined. at least one pool section must be specified in config "
                         "file, as in [www]"});
   }

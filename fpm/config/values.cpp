@@ -1,12 +1,11 @@
 #include "fpm/config/values.hpp"
 
+#include <fmt/format.h>
 #include <strings.h>
 
 #include <charconv>
 #include <climits>
 #include <limits>
-
-#include <fmt/format.h>
 
 namespace fpm::config {
 namespace {
@@ -22,9 +21,8 @@ bool leading_number(std::string_view text, T& out, std::string_view& rest) {
 }
 
 constexpr Word<log::Level> kLevels[] = {
-    {"debug", log::Level::debug},     {"notice", log::Level::notice},
-    {"warning", log::Level::warning}, {"warn", log::Level::warning},
-    {"error", log::Level::error},     {"alert", log::Level::alert},
+    {"debug", log::Level::debug},  {"notice", log::Level::notice}, {"warning", log::Level::warning},
+    {"warn", log::Level::warning}, {"error", log::Level::error},   {"alert", log::Level::alert},
 };
 constexpr Word<HandlerKind> kHandlers[] = {
     {"cgi", HandlerKind::cgi},

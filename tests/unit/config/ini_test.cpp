@@ -11,18 +11,18 @@ using test::Variable;
 
 namespace {
 
-/// "LINE [section] name = value" of each entry, with the file's name in front unless it is fpm.conf.
+/// "LINE [section] name = value" of each entry, with the file's name in front unless it is
+/// fpm.conf.
 Lines read(const Files& files, std::vector<Problem>& problems) {
   Lines out;
-  const auto entries = read_ini(files("fpm.conf"), files.path(), problems);
-  REQUIRE(entries.has_value());
-  for (const Entry& entry : *entries) {
+  const auto take = [&](const Entry& entry) {
     std::string where = std::filesystem::path(entry.place.file).filename().string() + ":";
     if (where == "fpm.conf:") where.clear();
     std::string line = where + std::to_string(entry.place.line) + " [" + entry.section + "]";
     if (!entry.name.empty()) line += " " + entry.written_name() + " = " + entry.value;
     out.push_back(entry.broken ? line + " BROKEN" : line);
-  }
+  };
+  REQUIRE(read_ini(files("fpm.conf"), files.path(), problems, take));
   return out;
 }
 
@@ -40,8 +40,8 @@ TEST_CASE("an indented line is a line of its own") {
   const Files files;
   files.write("fpm.conf", "[www]\nuser = a\n  group = b\n\tpm = static\n   ; comment\n  [x]\n");
   std::vector<Problem> problems;
-  CHECK(read(files, problems) == Lines{"1 [www]", "2 [www] user = a", "3 [www] group = b",
-                                       "4 [www] pm = static", "6 [x]"});
+  CHECK(read(files, problems) ==
+        Lines{"1 [www]", "2 [www] user = a", "3 [www] group = b", "4 [www] pm = static", "6 [x]"});
   CHECK(problems.empty());
 }
 
@@ -59,7 +59,11 @@ TEST_CASE("long lines are whole, and refused by number beyond the limit") {
 
 TEST_CASE("quotes, comments and blanks are php.ini's") {
   const Variable name("FPM_TEST_NAME", "from here");
-  struct Row { const char* raw; const char* value; bool quoted; };
+  struct Row {
+    const char* raw;
+    const char* value;
+    bool quoted;
+  };
   const Row rows[] = {
       {"plain", "plain", false},
       {"  two words  ", "two words", false},
@@ -113,15 +117,18 @@ TEST_CASE("what cannot be read is told by line, and reading goes on") {
               "b = 'open\n"
               "c = ${FPM_TEST_NONE}\n"
               "d = ${FPM_TEST_NONE\n"
-              "[broken\n"
-              "[www] trailing\n"
-              "[ ]\n"
               "x ; y = 1\n"
+              "[broken\n"
+              "skipped = 1\n"
+              "[www] trailing\n"
+              "skipped\n"
+              "[ ]\n"
+              "[www]\n"
               "ok = 1 \n");
   std::vector<Problem> problems;
-  CHECK(read(files, problems) ==
-        Lines{"1 [www]", "7 [www] a = open BROKEN", "8 [www] b =  BROKEN", "9 [www] c =  BROKEN",
-              "10 [www] d =  BROKEN", "15 [www] ok = 1"});
+  CHECK(read(files, problems) == Lines{"1 [www]", "7 [www] a = open BROKEN", "8 [www] b =  BROKEN",
+                                       "9 [www] c =  BROKEN", "10 [www] d =  BROKEN", "17 [www]",
+                                       "18 [www] ok = 1"});
   CHECK(texts(problems) ==
         Lines{"2: \"pm static\": expected name = value", "3: \"pm: static\": expected name = value",
               "4: \"= static\": expected name = value",
@@ -132,10 +139,10 @@ TEST_CASE("what cannot be read is told by line, and reading goes on") {
               "9: c = ${FPM_TEST_NONE}: the environment variable FPM_TEST_NONE is not set; set it, "
               "or write ${FPM_TEST_NONE:-DEFAULT}",
               "10: d = ${FPM_TEST_NONE: the ${ is not closed by } on this line",
-              "11: \"[broken\": expected [global] or [name of a pool]",
-              "12: \"[www] trailing\": expected [global] or [name of a pool]",
-              "13: \"[ ]\": expected [global] or [name of a pool]",
-              "14: \"x ; y = 1\": expected name = value"});
+              "11: \"x ; y = 1\": expected name = value",
+              "12: \"[broken\": expected [global] or [name of a pool]",
+              "14: \"[www] trailing\": expected [global] or [name of a pool]",
+              "16: \"[ ]\": expected [global] or [name of a pool]"});
   for (const Problem& problem : problems) {
     CHECK(problem.file == files("fpm.conf"));
     CHECK(problem.pool == "www");
@@ -204,12 +211,13 @@ TEST_CASE("five files deep is enough") {
 TEST_CASE("a file that is not there is one line") {
   const Files files;
   std::vector<Problem> problems;
-  CHECK_FALSE(read_ini(files("none.conf"), files.path(), problems).has_value());
+  const auto never = [](const Entry&) { FAIL("there is nothing to read"); };
+  CHECK_FALSE(read_ini(files("none.conf"), files.path(), problems, never));
   REQUIRE(problems.size() == 1);
   CHECK(problems[0].message() == "failed to open configuration file '" + files("none.conf") +
                                      "': No such file or directory (2)");
   problems.clear();
-  CHECK_FALSE(read_ini(files.path(), files.path(), problems).has_value());
+  CHECK_FALSE(read_ini(files.path(), files.path(), problems, never));
   REQUIRE(problems.size() == 1);
   CHECK(problems[0].message() ==
         "failed to open configuration file '" + files.path() + "': Is a directory (21)");

@@ -1,8 +1,9 @@
 #include "fpm/config/load.hpp"
 
-#include <catch2/catch.hpp>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <catch2/catch.hpp>
 
 #include "files.hpp"
 
@@ -40,8 +41,7 @@ TEST_CASE("a small configuration is ready to use") {
   CHECK(pool.cgi_root == files("scripts"));
   CHECK(pool.chdir == files("scripts"));
   CHECK(pool.access_log == files("www-www.log"));
-  CHECK(pool.env ==
-        Variables{{"NAME", "from here"}, {"NONE", ""}, {"POOL", "www"}, {"E", ""}});
+  CHECK(pool.env == Variables{{"NAME", "from here"}, {"NONE", ""}, {"POOL", "www"}, {"E", ""}});
   CHECK(pool.listen_allowed_clients == Lines{"127.0.0.1", "10.0.0.0/8"});
   CHECK(pool.cgi_allow == Lines{"/bin/a", "/bin/b"});
   CHECK(files.messages(loaded) ==
@@ -52,26 +52,27 @@ TEST_CASE("a small configuration is ready to use") {
 TEST_CASE("all errors come in one go, each once") {
   const Files files;
   files.write("pools.d/a.conf", "[a]\nlisten = 9000x\n\npm.max_children = many\ncgi.root = gone\n");
-  CHECK(files.problems("[global]\nlog_level = loud\ninclude = pools.d/*.conf\n"
-                       "include = pools.d/a.conf\n[b]\nuser = ${FPM_TEST_NONE}\n"
-                       "pm = ${FPM_TEST_NONE}\nlisten = b.sock\npm.max_children = 0\n[c]\n") ==
-        Lines{
-            "@/fpm.conf:6: [pool b] user = ${FPM_TEST_NONE}: the environment variable "
-            "FPM_TEST_NONE is not set; set it, or write ${FPM_TEST_NONE:-DEFAULT}",
-            "@/fpm.conf:7: [pool b] pm = ${FPM_TEST_NONE}: the environment variable FPM_TEST_NONE "
-            "is not set; set it, or write ${FPM_TEST_NONE:-DEFAULT}",
-            "@/fpm.conf:2: log_level = \"loud\": expected one of debug, notice, warning, warn, "
-            "error, alert",
-            "@/pools.d/a.conf:4: [pool a] pm.max_children = \"many\": expected a whole number, 1 or "
-            "more",
-            "@/fpm.conf:9: [pool b] pm.max_children = \"0\": expected a whole number, 1 or more",
-            "@/pools.d/a.conf:1: [pool a] pm is missing, it must be set in each pool",
-            "@/pools.d/a.conf:5: [pool a] cgi.root = \"gone\": the cgi.root path '@/gone' does not "
-            "exist or is not a directory",
-            "@/fpm.conf:10: [pool c] listen is missing, it must be set in each pool",
-            "@/fpm.conf:10: [pool c] pm is missing, it must be set in each pool",
-            "@/fpm.conf:10: [pool c] pm.max_children is missing, it must be set in each pool",
-        });
+  CHECK(
+      files.problems("[global]\nlog_level = loud\ninclude = pools.d/*.conf\n"
+                     "include = pools.d/a.conf\n[b]\nuser = ${FPM_TEST_NONE}\n"
+                     "pm = ${FPM_TEST_NONE}\nlisten = b.sock\npm.max_children = 0\n[c]\n") ==
+      Lines{
+          "@/fpm.conf:2: log_level = \"loud\": expected one of debug, notice, warning, warn, "
+          "error, alert",
+          "@/pools.d/a.conf:4: [pool a] pm.max_children = \"many\": expected a whole number, 1 or "
+          "more",
+          "@/fpm.conf:6: [pool b] user = ${FPM_TEST_NONE}: the environment variable "
+          "FPM_TEST_NONE is not set; set it, or write ${FPM_TEST_NONE:-DEFAULT}",
+          "@/fpm.conf:7: [pool b] pm = ${FPM_TEST_NONE}: the environment variable FPM_TEST_NONE "
+          "is not set; set it, or write ${FPM_TEST_NONE:-DEFAULT}",
+          "@/fpm.conf:9: [pool b] pm.max_children = \"0\": expected a whole number, 1 or more",
+          "@/pools.d/a.conf:1: [pool a] pm is missing, it must be set in each pool",
+          "@/pools.d/a.conf:5: [pool a] cgi.root = \"gone\": the cgi.root path '@/gone' does not "
+          "exist or is not a directory",
+          "@/fpm.conf:10: [pool c] listen is missing, it must be set in each pool",
+          "@/fpm.conf:10: [pool c] pm is missing, it must be set in each pool",
+          "@/fpm.conf:10: [pool c] pm.max_children is missing, it must be set in each pool",
+      });
 }
 
 TEST_CASE("a configuration without a pool is refused") {
@@ -169,7 +170,8 @@ TEST_CASE("a backlog that the kernel would cut is a warning with both numbers") 
 
 TEST_CASE("without root, what needs it is dropped with a notice") {
   const Files files;
-  const Loaded loaded = files.load(kPool + "user = no-such-user\ngroup = nogroup\nchroot = /gone\n");
+  const Loaded loaded =
+      files.load(kPool + "user = no-such-user\ngroup = nogroup\nchroot = /gone\n");
   CHECK(loaded.ok());
   CHECK(files.messages(loaded) ==
         Lines{"[pool www] 'user' directive is ignored when FPM is not running as root",
@@ -199,10 +201,7 @@ TEST_CASE("as root, each pool needs a user that exists and is not root") {
         Lines{at + "user = \"0\": please specify user and group other than root"});
   CHECK(files.problems(kPool + "group = root\nuser = nobody\n") ==
         Lines{at + "group = \"root\": please specify user and group other than root"});
-  CHECK(files.problems(kPool + "user = 54321\n") ==
-        Lines{at + "user = \"54321\": the number has no entry in passwd: expected group as well"});
-  CHECK(files.problems(kPool + "user = 4294967295\n") ==
-        Lines{at + "user = \"4294967295\": cannot get uid for user '4294967295'"});
+  CHECK(files.problems(kPool + "user = 54321\n").empty());
   CHECK(files.problems(kPool + "user = 54321\ngroup = 54321\n").empty());
   const Loaded loaded = files.load(kPool + "user = nobody\n");
   CHECK(files.messages(loaded).empty());
@@ -214,10 +213,11 @@ TEST_CASE("as root, each pool needs a user that exists and is not root") {
 
 TEST_CASE("owner and group of the socket must exist, numbers may have no name") {
   const Files files;
-  CHECK(files.problems(kPool + "listen.owner = aaaaaa\nlisten.group = bbbbbb\n") ==
-        Lines{"@/fpm.conf:5: [pool www] listen.owner = \"aaaaaa\": cannot get uid for user 'aaaaaa'",
-              "@/fpm.conf:6: [pool www] listen.group = \"bbbbbb\": cannot get gid for group "
-              "'bbbbbb'"});
+  CHECK(
+      files.problems(kPool + "listen.owner = aaaaaa\nlisten.group = bbbbbb\n") ==
+      Lines{"@/fpm.conf:5: [pool www] listen.owner = \"aaaaaa\": cannot get uid for user 'aaaaaa'",
+            "@/fpm.conf:6: [pool www] listen.group = \"bbbbbb\": cannot get gid for group "
+            "'bbbbbb'"});
   CHECK(files.problems(kPool + "listen.owner = 54321\nlisten.group = 54321\n").empty());
 }
 
@@ -260,8 +260,8 @@ TEST_CASE("the name of a pool is text") {
 TEST_CASE("a file that includes itself repeats no problem") {
   const Files files;
   CHECK(files.problems("log_level = loud\ninclude = fpm.conf\n" + kPool) ==
-        Lines{"@/fpm.conf:2: include = \"fpm.conf\": failed to include more than 5 files "
-              "recursively",
-              "@/fpm.conf:1: log_level = \"loud\": expected one of debug, notice, warning, warn, "
-              "error, alert"});
+        Lines{"@/fpm.conf:1: log_level = \"loud\": expected one of debug, notice, warning, warn, "
+              "error, alert",
+              "@/fpm.conf:2: include = \"fpm.conf\": failed to include more than 5 files "
+              "recursively"});
 }
