@@ -98,6 +98,12 @@ std::string percent_decoded(std::string_view text) {
   return result;
 }
 
+/// Whether -e names the parameter, with or without a value.
+bool is_given(const Options& options, std::string_view name) {
+  return std::any_of(options.params.begin(), options.params.end(),
+                     [&](const auto& param) { return param.first == name; });
+}
+
 }  // namespace
 
 std::optional<Options> parse_options(int argc, const char* const* argv, std::string& error) {
@@ -171,9 +177,7 @@ fcgi::Params make_params(const Options& options, std::optional<std::uint64_t> bo
 
   fcgi::Params params;
   for (const auto& [name, value] : defaults) {
-    const bool overridden = std::any_of(options.params.begin(), options.params.end(),
-                                        [&](const auto& param) { return param.first == name; });
-    if (!overridden) params.add(name, value);
+    if (!is_given(options, name)) params.add(name, value);
   }
   for (const auto& [name, value] : options.params) {
     if (value) params.add(name, *value);

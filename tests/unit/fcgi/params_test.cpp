@@ -108,7 +108,8 @@ TEST_CASE("params take any byte, empty names and empty values") {
 }
 
 TEST_CASE("names and values above 127 bytes take the four-byte length") {
-  for (const std::size_t length : {0, 1, 127, 128, 255, 256, 65535, 65536}) {
+  for (const std::size_t length :
+       std::vector<std::size_t>{0, 1, 127, 128, 255, 256, 65535, 65536}) {
     const std::string text(length, 'x');
     std::string wire;
     fcgi::encode_param(text, "v", wire);

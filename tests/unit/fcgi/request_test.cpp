@@ -145,7 +145,7 @@ TEST_CASE("a body goes out in records of at most 32 KiB") {
 }
 
 TEST_CASE("an answer is read, with any padding") {
-  for (const std::size_t padding : {0, 1, 7, 255}) {
+  for (const std::size_t padding : std::vector<std::size_t>{0, 1, 7, 255}) {
     CHECK(fresh(record(RecordType::stderr_stream, 1, "warn", padding) +
                 record(RecordType::stdout_stream, 1, "Status: 200\r\n", padding) +
                 record(RecordType::stdout_stream, 1, "\r\nbody", padding) +
