@@ -82,11 +82,11 @@ void ParamsDecoder::reset() {
 ParamsDecoder::Result ParamsDecoder::feed(std::string_view piece, Params& into) {
   while (!piece.empty()) {
     if (missing_ > 0) {
-      const std::size_t here = std::min(missing_, piece.size());
-      into.arena_.insert(into.arena_.end(), piece.begin(),
-                         piece.begin() + static_cast<std::ptrdiff_t>(here));
-      piece.remove_prefix(here);
-      missing_ -= here;
+      const std::string_view here = piece.substr(0, missing_);
+      into.arena_.insert(into.arena_.end(), here.begin(), here.end());
+      piece.remove_prefix(here.size());
+      missing_ -= here.size();
+      if (missing_ == 0) into.entries_.push_back(pair_);
       continue;
     }
     lengths_[length_bytes_++] = static_cast<unsigned char>(piece.front());
@@ -105,9 +105,10 @@ ParamsDecoder::Result ParamsDecoder::begin_pair(Params& into) {
   const std::size_t left = limits_.param_bytes > used ? limits_.param_bytes - used : 0;
   if (name > left || value > left - name) return Result::too_many_bytes;
   if (into.size() >= limits_.params) return Result::too_many_pairs;
-  into.entries_.push_back({used, name, value});
-  missing_ = std::size_t{name} + value;
   length_bytes_ = 0;
+  pair_ = {used, name, value};
+  missing_ = std::size_t{name} + value;
+  if (missing_ == 0) into.entries_.push_back(pair_);
   return Result::ok;
 }
 

@@ -34,7 +34,8 @@ class Params {
   /// Number of pairs.
   std::size_t size() const { return entries_.size(); }
   bool empty() const { return entries_.empty(); }
-  /// Bytes of all names and values together, without their lengths.
+  /// Bytes of all names and values together, without their lengths; those of a pair that is being
+  /// decoded count as they arrive.
   std::size_t bytes() const { return arena_.size(); }
   /// The pair at `index`, which is below size().
   Param operator[](std::size_t index) const;
@@ -102,8 +103,8 @@ struct Limits {
 };
 
 /// Decodes name-value pairs from pieces of any size, split anywhere, even inside a length, and
-/// appends them to a Params. Announced lengths are checked against the limits before anything is
-/// added, and memory is taken as bytes arrive, not as they are announced.
+/// appends each to a Params when all of it is there. Announced lengths are checked against the
+/// limits before anything is added, and memory is taken as bytes arrive, not as they are announced.
 /// Source: FastCGI 1.0 §3.4.
 class ParamsDecoder {
  public:
@@ -130,7 +131,8 @@ class ParamsDecoder {
   Limits limits_;
   unsigned char lengths_[8] = {};  // the two lengths of the pair that arrives
   std::size_t length_bytes_ = 0;   // of those that are here
-  std::size_t missing_ = 0;        // bytes of the last pair that have not arrived
+  Params::Entry pair_ = {};        // the pair whose bytes arrive; an entry once all are here
+  std::size_t missing_ = 0;        // bytes of it that have not arrived
 };
 
 /// Bytes that encode_param() writes for the pair. Source: FastCGI 1.0 §3.4.

@@ -198,7 +198,7 @@ TEST_CASE("random sessions give the same events in random pieces as in one") {
   const unsigned seed = std::random_device()();
   INFO("seed " << seed);
   RandomSession random(seed);
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 500; ++round) {
     const std::string input = random.make();
     RequestParser whole;
     RequestParser bytewise;
@@ -214,7 +214,7 @@ TEST_CASE("random bytes never give anything but events") {
   const unsigned seed = std::random_device()();
   INFO("seed " << seed);
   std::mt19937 random(seed);
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 500; ++round) {
     std::string input = get(1, 1);
     for (int i = 0; i < 20; ++i) input += static_cast<char>(random() & 0xff);
     input[random() % input.size()] = static_cast<char>(random() & 0xff);

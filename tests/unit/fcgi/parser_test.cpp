@@ -149,6 +149,18 @@ TEST_CASE("too large or too many parameters, or a cut pair, are bad") {
   CHECK(fresh(cut).back() == "bad: parameters end inside a pair");
 }
 
+TEST_CASE("parameters can be read at any moment, those that are complete") {
+  const std::string input =
+      begin(1) + record(RecordType::params, 1, pairs({{"A", "1"}, {"BB", "22"}}));
+  for (std::size_t cut = 0; cut <= input.size(); ++cut) {
+    RequestParser parser;
+    trace(parser, input.substr(0, cut));
+    std::string seen;
+    for (const fcgi::Param param : parser.params()) seen += param.name;
+    REQUIRE(seen == (cut < 28 ? "" : cut < input.size() ? "A" : "ABB"));
+  }
+}
+
 TEST_CASE("the limits hold over all PARAMS records together and start anew with each request") {
   const std::string wire = pairs({{"A", "1234567"}});
   const std::string one =
@@ -296,6 +308,11 @@ TEST_CASE("GET_VALUES with too many names or a cut pair is told with what is the
   CHECK(parser.asked().size() == 64);
   trace(parser, record(RecordType::get_values, 0, pairs({{"A", ""}}) + "\x05"));
   CHECK(parser.asked().size() == 1);
+  const std::string ask = pairs({{"FCGI_MAX_CONNS", "x"}});
+  for (std::size_t cut = 0; cut < ask.size(); ++cut) {
+    CHECK(trace(parser, record(RecordType::get_values, 0, ask.substr(0, cut))) ==
+          Lines{"get-values"});
+  }
   CHECK(trace(parser, record(RecordType::get_values, 0)) == Lines{"get-values"});
 }
 
