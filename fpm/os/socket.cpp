@@ -13,7 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <memory>
 
 namespace fpm::os {
@@ -128,6 +130,13 @@ Result<UniqueFd> listen_tcp(const std::string& host, unsigned short port, int ba
   }
   const std::unique_ptr<addrinfo, AddressListDeleter> list(found);
   return listen_at(*list, backlog, text);
+}
+
+int effective_backlog(int backlog) {
+  int limit = SOMAXCONN;
+  std::ifstream file("/proc/sys/net/core/somaxconn");
+  file >> limit;
+  return backlog < 0 ? limit : std::min(backlog, limit);
 }
 
 std::optional<FileId> file_id(const std::string& path) {

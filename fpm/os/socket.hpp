@@ -29,6 +29,10 @@ Result<UniqueFd> listen_unix(const std::string& path, int backlog, const SocketF
 /// for names only. Source: tcp(7), ipv6(7).
 Result<UniqueFd> listen_tcp(const std::string& host, unsigned short port, int backlog);
 
+/// How long a listen queue becomes with that backlog: the system's limit (net.core.somaxconn) where
+/// it is lower or `backlog` is negative. Reads /proc.
+int effective_backlog(int backlog);
+
 /// Which file a UNIX socket's path names now, to recognise it later.
 struct FileId {
   dev_t device = 0;

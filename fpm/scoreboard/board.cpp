@@ -172,6 +172,13 @@ Board::Counts Board::counts() const {
   return counts;
 }
 
+bool Board::anyone_accepts(int but) const {
+  for (int slot = 0; slot < slots_; ++slot) {
+    if (slot != but && is_idle(stage(slot)) && !moment(slot).kept) return true;
+  }
+  return false;
+}
+
 PoolSnapshot Board::snapshot(bool full) const {
   PoolSnapshot seen;
   seen.now = std::chrono::system_clock::now();

@@ -84,6 +84,10 @@ class Board {
   };
   Counts counts() const;
 
+  /// Whether a worker other than `but` waits in accept itself, not on a kept connection. Stops at
+  /// the first that does.
+  bool anyone_accepts(int but) const;
+
   /// The pool's part of a status page: everything that shared memory knows. `full`: with workers.
   PoolSnapshot snapshot(bool full) const;
 

@@ -1,0 +1,242 @@
+#include "fpm/master/pool.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "fpm/log/log.hpp"
+#include "fpm/policy/exits.hpp"
+#include "fpm/policy/scaling.hpp"
+
+namespace fpm::master {
+
+using scoreboard::Stage;
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+
+os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config, bool root) {
+  Parts parts;
+  parts.config = &config;
+  if (root) {
+    auto identity = os::resolve_identity(config.user, config.group);
+    if (!identity) return identity.error();
+    parts.identity = std::move(*identity);
+  }
+  auto listener = Listener::open(config);
+  if (!listener) return listener.error();
+  if (!config.access_log.empty()) {
+    parts.access_log.reset(::open(config.access_log.c_str(),
+                                  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600));
+    if (!parts.access_log) {
+      return os::last_error(fmt::format("failed to open access log ({})", config.access_log));
+    }
+  }
+  auto board = scoreboard::Board::create(config.max_children);
+  if (!board) return board.error();
+  parts.wakeup.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!parts.wakeup) return os::last_error("eventfd");
+  return Parts{.config = &config,
+               .identity = std::move(parts.identity),
+               .listener = std::move(*listener),
+               .access_log = std::move(parts.access_log),
+               .board = std::move(*board),
+               .wakeup = std::move(parts.wakeup)};
+}
+
+Pool::Pool(Parts parts, Spawner& spawner, WatchOutput watch_output)
+    : parts_(std::move(parts)),
+      spawner_(spawner),
+      watch_output_(std::move(watch_output)),
+      slots_(static_cast<std::size_t>(parts_.config->max_children)) {}
+
+void Pool::fill(Clock::time_point now) {
+  if (stopping_ || (retry_at_ && now < *retry_at_)) return;
+  retry_at_.reset();
+  policy::Workers counted;
+  counted.starting = workers_;  // for a static pool it does not matter what they do
+  const policy::ScalingPlan plan = policy::plan_workers(config(), counted);
+  for (int i = 0; i < plan.spawn; ++i) {
+    const auto slot = vacant_slot();
+    if (!slot || !spawn(*slot, now)) break;
+  }
+  serving_ = true;
+}
+
+std::optional<int> Pool::vacant_slot() const {
+  const auto free = std::find(slots_.begin(), slots_.end(), std::nullopt);
+  if (free == slots_.end()) return std::nullopt;
+  return static_cast<int>(free - slots_.begin());
+}
+
+bool Pool::spawn(int slot, Clock::time_point now) {
+  parts_.board.occupy(slot);
+  auto spawned = spawner_.spawn({.pool = parts_.config,
+                                 .identity = parts_.identity ? &*parts_.identity : nullptr,
+                                 .board = &parts_.board,
+                                 .listener = listener(),
+                                 .access_log = parts_.access_log.get(),
+                                 .wakeup = wakeup(),
+                                 .slot = slot});
+  if (!spawned) {
+    parts_.board.vacate(slot);
+    log::in_pool(log::Level::error, config().name, "cannot start a worker: {}",
+                 spawned.error().text());
+    start_failed(now);
+    return false;
+  }
+  Worker worker;
+  worker.pid = spawned->pid;
+  worker.started = now;
+  worker.channel = std::move(spawned->channel);
+  if (spawned->out) {
+    worker.output =
+        watch_output_(config(), worker.pid, std::move(spawned->out), std::move(spawned->err));
+  }
+  // As php-fpm: the first workers are no news, one that takes a dead one's place is.
+  log::in_pool(serving_ ? log::Level::notice : log::Level::debug, config().name,
+               "child {} started", worker.pid);
+  slots_[static_cast<std::size_t>(slot)] = std::move(worker);
+  ++workers_;
+  return true;
+}
+
+void Pool::start_failed(Clock::time_point now) {
+  const milliseconds wait = backoff_.failed();
+  // Several workers that fail together are one failure: the longest wait counts.
+  retry_at_ = std::max(retry_at_.value_or(now), now + wait);
+}
+
+bool Pool::reap(const os::Exit& exit, Clock::time_point now) {
+  const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const auto& worker) {
+    return worker && worker->pid == exit.pid;
+  });
+  if (found == slots_.end()) return false;
+  const int slot = static_cast<int>(found - slots_.begin());
+  const Stage stage = parts_.board.stage(slot);
+  const bool was_ready = stage != Stage::starting;
+  tell_end(**found, slot, exit, now);
+  const bool failed_start = !was_ready && !(*found)->asked;
+  found->reset();
+  parts_.board.vacate(slot);
+  --workers_;
+  if (failed_start) {
+    start_failed(now);
+  } else if (was_ready) {
+    backoff_.succeeded();
+  }
+  return true;
+}
+
+/// What the worker took with it, read from its slot before that is given away.
+std::string Pool::request_of(int slot) const {
+  // The counter may be odd: the worker ended while it wrote. What it wrote is then not known.
+  const auto seen = parts_.board.worker(slot, scoreboard::monotonic_ns());
+  if (!seen || !scoreboard::is_active(seen->stage)) return {};
+  if (seen->stage == Stage::reading_headers) return ", while it read a request";
+  return fmt::format(", with the request \"{} {}{}{}\" that ran for {:.3f} s",
+                     log::printable(seen->method, 32), log::printable(seen->uri),
+                     seen->query.empty() ? "" : "?", log::printable(seen->query, 256),
+                     static_cast<double>(seen->request_duration.count()) / 1e6);
+}
+
+void Pool::tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now) {
+  SetupFailure failure;
+  if (::recv(worker.channel.get(), &failure, sizeof failure, MSG_DONTWAIT) ==
+      static_cast<ssize_t>(sizeof failure)) {
+    failure.step[sizeof failure.step - 1] = '\0';
+    if (policy::Backoff next = backoff_; (void)next.failed(), next.worth_a_line()) {
+      log::in_pool(log::Level::error, config().name, "child {} failed to initialize: {}: {}",
+                   exit.pid, log::printable(failure.step), os::errno_text(failure.code));
+    }
+    return;
+  }
+  const Stage stage = parts_.board.stage(slot);
+  const policy::ExitVerdict verdict = policy::judge_exit({.signal = exit.signal(),
+                                                          .code = exit.code(),
+                                                          .was_ready = stage != Stage::starting,
+                                                          .asked = worker.asked});
+  const std::string how =
+      exit.signaled() ? fmt::format("on signal {} ({}{})", exit.signal(),
+                                    os::signal_name(exit.signal()),
+                                    exit.dumped_core() ? " - core dumped" : "")
+                      : fmt::format("with code {}", exit.code());
+  const double alive =
+      static_cast<double>(duration_cast<std::chrono::microseconds>(now - worker.started).count()) /
+      1e6;
+  log::in_pool(verdict.level, config().name, "child {} exited {} after {:.6f} seconds from start{}",
+               exit.pid, how, alive, request_of(slot));
+}
+
+std::optional<Clock::time_point> Pool::check_deadlines() {
+  std::vector<scoreboard::Moment> moments;
+  moments.reserve(slots_.size());
+  for (int slot = 0; slot < parts_.board.slots(); ++slot) {
+    if (slots_[static_cast<std::size_t>(slot)]) moments.push_back(parts_.board.moment(slot));
+  }
+  const policy::DeadlinePlan plan =
+      policy::plan_deadlines(config(), moments, scoreboard::monotonic_ns());
+  for (const policy::Overdue& overdue : plan.overdue) {
+    Worker& worker = *slots_[static_cast<std::size_t>(overdue.slot)];
+    if (overdue.action == policy::DeadlineAction::wake) {
+      spawner_.signal(worker.pid, wake_signal());
+      continue;
+    }
+    log::in_pool(log::Level::warning, config().name,
+                 "child {} did not end its request after {} ms, it is killed and its client gets "
+                 "no answer{}",
+                 worker.pid, overdue.running.count(), request_of(overdue.slot));
+    spawner_.signal(worker.pid, SIGKILL);
+  }
+  if (!plan.next_check_ns) return std::nullopt;
+  return Clock::time_point(std::chrono::nanoseconds(*plan.next_check_ns));
+}
+
+void Pool::stop(policy::Push push) {
+  stopping_ = true;
+  retry_at_.reset();
+  parts_.board.pulse().draining.store(1, std::memory_order_seq_cst);
+  const int signal = push == policy::Push::quit        ? SIGQUIT
+                     : push == policy::Push::terminate ? SIGTERM
+                                                       : SIGKILL;
+  for (auto& worker : slots_) {
+    if (!worker) continue;
+    worker->asked = true;
+    spawner_.signal(worker->pid, signal);
+  }
+}
+
+bool Pool::relieve() {
+  scoreboard::Board& board = parts_.board;
+  const scoreboard::Board::Counts counts = board.counts();
+  if (counts.kept == 0 || counts.idle > counts.kept) return false;
+  unsigned waiting = os::listen_queue_length(listener()).value_or(1);
+  for (int slot = 0; slot < board.slots() && waiting > 0; ++slot) {
+    const auto& worker = slots_[static_cast<std::size_t>(slot)];
+    const scoreboard::Moment now = board.moment(slot);
+    if (!worker || !scoreboard::is_idle(now.stage) || !now.kept) continue;
+    spawner_.signal(worker->pid, wake_signal());
+    --waiting;
+  }
+  return true;
+}
+
+void Pool::note_peaks() {
+  scoreboard::Pulse& pulse = parts_.board.pulse();
+  const auto active = static_cast<std::uint32_t>(parts_.board.counts().active);
+  if (active > pulse.max_active.load(std::memory_order_relaxed)) {
+    pulse.max_active.store(active, std::memory_order_relaxed);
+  }
+  if (active == 0) return;  // nobody can be waiting for long
+  const unsigned queue = os::listen_queue_length(listener()).value_or(0);
+  if (queue > pulse.max_listen_queue.load(std::memory_order_relaxed)) {
+    pulse.max_listen_queue.store(queue, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace fpm::master

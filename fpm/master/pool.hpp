@@ -1,0 +1,111 @@
+// One pool while it runs: its socket, its scoreboard, its workers.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fpm/config/config.hpp"
+#include "fpm/master/listeners.hpp"
+#include "fpm/master/spawner.hpp"
+#include "fpm/os/process.hpp"
+#include "fpm/policy/backoff.hpp"
+#include "fpm/policy/deadlines.hpp"
+#include "fpm/policy/shutdown.hpp"
+#include "fpm/scoreboard/board.hpp"
+
+namespace fpm::master {
+
+using Clock = std::chrono::steady_clock;
+
+/// Follows what one worker prints, until it ends. Made by the master for each worker whose output
+/// is captured; destroyed with it.
+class OutputWatch {
+ public:
+  virtual ~OutputWatch() = default;
+};
+/// Takes the reading ends.
+using WatchOutput =
+    std::function<std::unique_ptr<OutputWatch>(const config::Pool&, pid_t, os::UniqueFd out,
+                                               os::UniqueFd err)>;
+
+/// A pool's workers are started, judged, pushed and reaped here. Nothing here waits: the master
+/// calls, and asks when to call again.
+class Pool {
+ public:
+  /// What a pool is made of; opened before by who starts the program, so that every refusal comes
+  /// at start.
+  struct Parts {
+    const config::Pool* config = nullptr;
+    std::optional<os::Identity> identity;  ///< nothing: workers stay who the master is
+    Listener listener;
+    os::UniqueFd access_log;
+    scoreboard::Board board;
+    os::UniqueFd wakeup;  ///< eventfd, non-blocking
+  };
+
+  /// Opens all that the pool needs. Errors are for the operator: a taken port, no right to a file.
+  static os::Result<Parts> open_parts(const config::Pool& config, bool root);
+
+  Pool(Parts parts, Spawner& spawner, WatchOutput watch_output);
+
+  const config::Pool& config() const { return *parts_.config; }
+  scoreboard::Board& board() { return parts_.board; }
+  int listener() const { return parts_.listener.fd(); }
+  int wakeup() const { return parts_.wakeup.get(); }
+  int workers() const { return workers_; }
+
+  /// Starts what is missing, unless failing starts have to wait.
+  void fill(Clock::time_point now);
+  /// When fill() wants to be called again though nothing ends; nothing: never.
+  std::optional<Clock::time_point> retry_at() const { return retry_at_; }
+
+  /// A child of the master has ended. @return it was one of this pool's workers, and its slot is
+  /// free again.
+  bool reap(const os::Exit& exit, Clock::time_point now);
+
+  /// Wakes and kills workers whose request is overdue. @return when to look again; nothing: no
+  /// limit is set.
+  std::optional<Clock::time_point> check_deadlines();
+
+  /// The stop of the whole program: no new worker, and every worker gets the push.
+  void stop(policy::Push push);
+  /// Takes the socket's file away.
+  void unlink() { parts_.listener.unlink(); }
+
+  /// Workers sit on idle kept connections while clients wait and nobody accepts: frees as many as
+  /// wait. @return the pool is in that state (look again soon), whether or not anybody waits.
+  bool relieve();
+  /// Keeps the highest count of active workers and of waiting connections for the status page.
+  void note_peaks();
+
+ private:
+  struct Worker {
+    pid_t pid = 0;
+    Clock::time_point started{};
+    os::UniqueFd channel;
+    std::unique_ptr<OutputWatch> output;
+    bool asked = false;  // to end
+  };
+
+  bool spawn(int slot, Clock::time_point now);
+  void start_failed(Clock::time_point now);
+  std::optional<int> vacant_slot() const;
+  void tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now);
+  std::string request_of(int slot) const;
+
+  Parts parts_;
+  Spawner& spawner_;
+  WatchOutput watch_output_;
+  std::vector<std::optional<Worker>> slots_;
+  int workers_ = 0;
+  bool serving_ = false;  // the first workers have been started
+  bool stopping_ = false;
+  policy::Backoff backoff_;
+  std::optional<Clock::time_point> retry_at_;
+};
+
+}  // namespace fpm::master

@@ -1,0 +1,93 @@
+#include "fpm/master/spawner.hpp"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fpm/log/log.hpp"
+#include "fpm/os/process.hpp"
+
+namespace fpm::master {
+
+namespace {
+
+/// The child's ends of what spawn() opened.
+struct ChildEnds {
+  os::UniqueFd channel;
+  os::UniqueFd out;
+  os::UniqueFd err;
+};
+
+void set_stdio(const ChildEnds& ends) {
+  const os::UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  ::dup2(null.get(), STDIN_FILENO);
+  ::dup2(ends.out ? ends.out.get() : null.get(), STDOUT_FILENO);
+  ::dup2(ends.err ? ends.err.get() : null.get(), STDERR_FILENO);
+}
+
+/// The log keeps a descriptor of its own when it goes to stderr, which is about to be replaced.
+void keep_log() {
+  const int log = log::descriptor();
+  if (log < 0 || log > STDERR_FILENO) return;
+  if (auto copy = os::duplicate(log)) log::use_descriptor(std::move(*copy));
+}
+
+}  // namespace
+
+ForkSpawner::ForkSpawner(const config::Config& config, WorkerEntry entry,
+                         std::function<void(const config::Pool&)> forget_others)
+    : config_(config), entry_(entry), forget_others_(std::move(forget_others)) {}
+
+os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
+  Spawned spawned;
+  ChildEnds ends;
+  auto channel = os::make_socketpair(SOCK_SEQPACKET);
+  if (!channel) return channel.error();
+  spawned.channel = std::move(channel->first);
+  ends.channel = std::move(channel->second);
+  if (place.pool->catch_workers_output) {
+    auto out = os::make_pipe();
+    if (!out) return out.error();
+    auto err = os::make_pipe();
+    if (!err) return err.error();
+    spawned.out = std::move(out->read);
+    spawned.err = std::move(err->read);
+    ends.out = std::move(out->write);
+    ends.err = std::move(err->write);
+  }
+  const pid_t master = ::getpid();
+  const auto pid = os::fork_process();
+  if (!pid) return pid.error();
+  if (*pid > 0) {
+    spawned.pid = *pid;
+    // Only the master's ends: the open files of the child's ends are others.
+    if (spawned.out) (void)os::set_nonblocking(spawned.out.get(), true);
+    if (spawned.err) (void)os::set_nonblocking(spawned.err.get(), true);
+    return spawned;
+  }
+  // In the child. It leads a process group of its own: ^C in a terminal is for the master to judge.
+  ::setpgid(0, 0);
+  keep_log();
+  set_stdio(ends);
+  os::close_all_but({place.listener, ends.channel.get(), place.access_log, place.wakeup,
+                     log::descriptor()});
+  forget_others_(*place.pool);
+  const WorkerStart start{.config = config_,
+                          .pool = *place.pool,
+                          .identity = place.identity,
+                          .board = *place.board,
+                          .slot = place.slot,
+                          .master_pid = master,
+                          .listener = place.listener,
+                          .channel = ends.channel.get(),
+                          .access_log = place.access_log,
+                          .wakeup = place.wakeup,
+                          .log = log::descriptor()};
+  entry_(start);
+  os::exit_now(kExitSetupFailed);
+}
+
+void ForkSpawner::signal(pid_t pid, int signal) { (void)os::send_signal(pid, signal); }
+
+}  // namespace fpm::master

@@ -1,0 +1,57 @@
+// Making worker processes. An interface, so that a pool's behaviour is tested without a fork.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+
+#include "fpm/master/worker_entry.hpp"
+
+namespace fpm::master {
+
+/// What a pool has that its workers need. The objects outlive every worker of the pool.
+struct WorkerPlace {
+  const config::Pool* pool = nullptr;
+  const os::Identity* identity = nullptr;  ///< null: workers stay who the master is
+  scoreboard::Board* board = nullptr;
+  int listener = -1;
+  int access_log = -1;
+  int wakeup = -1;
+  int slot = 0;
+};
+
+/// A worker process, as the master holds it.
+struct Spawned {
+  pid_t pid = 0;
+  os::UniqueFd channel;  ///< the master's end
+  os::UniqueFd out;      ///< what it prints, non-blocking; empty unless catch_workers_output
+  os::UniqueFd err;
+};
+
+class Spawner {
+ public:
+  virtual ~Spawner() = default;
+  /// Starts one worker. An Error means that there is none (fork refused, no descriptors).
+  virtual os::Result<Spawned> spawn(const WorkerPlace& place) = 0;
+  /// kill(2); a process that has ended is no error.
+  virtual void signal(pid_t pid, int signal) = 0;
+};
+
+/// The real one.
+class ForkSpawner final : public Spawner {
+ public:
+  /// `forget_others` runs in the child: it takes what belongs to other pools than the given one
+  /// out of the process.
+  ForkSpawner(const config::Config& config, WorkerEntry entry,
+              std::function<void(const config::Pool&)> forget_others);
+
+  os::Result<Spawned> spawn(const WorkerPlace& place) override;
+  void signal(pid_t pid, int signal) override;
+
+ private:
+  const config::Config& config_;
+  WorkerEntry entry_;
+  std::function<void(const config::Pool&)> forget_others_;
+};
+
+}  // namespace fpm::master

@@ -1,0 +1,239 @@
+#include "fpm/worker/exchange.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <iterator>
+
+#include "fpm/log/log.hpp"
+#include "fpm/worker/signals.hpp"
+
+namespace fpm::worker {
+
+using std::chrono::steady_clock;
+
+std::string_view status_text(int status) {
+  switch (status) {
+    case 200: return "200 OK";
+    case 400: return "400 Bad Request";
+    case 403: return "403 Forbidden";
+    case 404: return "404 Not Found";
+    case 408: return "408 Request Timeout";
+    case 500: return "500 Internal Server Error";
+    case 502: return "502 Bad Gateway";
+    case 503: return "503 Service Unavailable";
+    case 504: return "504 Gateway Timeout";
+    default: break;
+  }
+  return "500 Internal Server Error";
+}
+
+Exchange::Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen)
+    : pool_(pool), wire_(wire), pen_(pen) {}
+
+void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point began) {
+  id_ = id;
+  role_ = role;
+  began_ = began;
+  body_ = {};
+  aborted_ = gone_ = begun_ = false;
+  status_ = 0;
+  body_bytes_ = 0;
+  usage_ = {};
+  script_length_ = held_error_length_ = header_length_ = 0;
+  head_only_ = params().last_non_empty("REQUEST_METHOD") == "HEAD";
+  compose_uri();
+  wire_.writer().start(id);
+  parse();
+}
+
+/// SCRIPT_NAME with PATH_INFO behind it unless the front put it there already (nginx's
+/// $fastcgi_script_name has it when the location does not split it off).
+void Exchange::compose_uri() {
+  const std::string_view name = params().last_non_empty("SCRIPT_NAME");
+  std::string_view info = params().last_non_empty("PATH_INFO");
+  if (name.ends_with(info)) info = {};
+  const std::size_t first = std::min(name.size(), uri_.size());
+  const std::size_t second = std::min(info.size(), uri_.size() - first);
+  std::copy_n(name.data(), first, uri_.data());
+  std::copy_n(info.data(), second, uri_.data() + first);
+  uri_length_ = first + second;
+}
+
+/// Takes events until there are body bytes to give away or nothing more has been received.
+void Exchange::parse() {
+  while (body_.empty()) {
+    const fcgi::Event event = wire_.next();
+    switch (event.kind) {
+      case fcgi::Event::Kind::stdin_bytes:
+        body_ = event.bytes;
+        break;
+      case fcgi::Event::Kind::abort:
+        aborted_ = true;
+        break;
+      case fcgi::Event::Kind::bad:
+        gone_ = true;  // nothing that follows can be understood
+        return;
+      case fcgi::Event::Kind::need_more:
+        return;
+      default:
+        break;
+    }
+  }
+}
+
+void Exchange::consume_body(std::size_t bytes) {
+  body_.remove_prefix(std::min(bytes, body_.size()));
+  if (body_.empty()) parse();
+}
+
+void Exchange::discard_body() {
+  while (!body_.empty()) consume_body(body_.size());
+}
+
+short Exchange::events() const {
+  if (gone_) return 0;
+  int events = POLLRDHUP;
+  if (body_.empty()) events |= POLLIN;
+  if (!const_cast<Wire&>(wire_).writer().pending().empty()) events |= POLLOUT;
+  return static_cast<short>(events);
+}
+
+void Exchange::pump() {
+  if (gone_) return;
+  if (wire_.send() == Wire::Sent::failed) {
+    gone_ = true;
+    return;
+  }
+  if (!body_.empty()) {
+    // The buffer holds body that the application has not taken yet, so the end of the connection
+    // cannot be read; but it can be seen.
+    pollfd one{wire_.fd(), POLLRDHUP, 0};
+    if (::poll(&one, 1, 0) > 0 && (one.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
+      gone_ = true;
+    }
+    return;
+  }
+  switch (wire_.receive(false)) {
+    case Wire::Received::bytes:
+      parse();
+      break;
+    case Wire::Received::end:
+      gone_ = true;
+      break;
+    case Wire::Received::nothing:
+      break;
+  }
+}
+
+std::size_t Exchange::room() const { return const_cast<Wire&>(wire_).writer().room(); }
+
+void Exchange::begin(int status, std::string_view header_block) {
+  assert(!begun_);
+  begun_ = true;
+  status_ = status;
+  header_length_ = std::min(header_block.size(), header_.size());
+  std::copy_n(header_block.data(), header_length_, header_.data());
+  if (header_block.size() > room()) send_all();
+  wire_.writer().out(header_block);
+  if (held_error_length_ > 0) {
+    wire_.writer().err({held_error_.data(), held_error_length_});
+    held_error_length_ = 0;
+  }
+  pen_.update([&](scoreboard::Pen& pen) {
+    pen.number(scoreboard::Field::status, static_cast<std::uint64_t>(status));
+  });
+}
+
+void Exchange::write(std::span<const char> bytes) {
+  if (gone_) return;
+  body_bytes_ += wire_.writer().out({bytes.data(), bytes.size()});
+}
+
+void Exchange::write_all(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t taken = wire_.writer().out(text.substr(0, room()));
+    body_bytes_ += taken;
+    text.remove_prefix(taken);
+    if (!text.empty() && !send_all()) return;
+  }
+}
+
+void Exchange::write_error(std::string_view text) {
+  if (text.empty() || gone_) return;
+  if (begun_) {
+    wire_.writer().err(text);
+    return;
+  }
+  const std::size_t length = std::min(text.size(), held_error_.size() - held_error_length_);
+  std::copy_n(text.data(), length, held_error_.data() + held_error_length_);
+  held_error_length_ += length;
+}
+
+void Exchange::answer(int status, std::string_view reason) {
+  std::array<char, 1024> buffer;
+  // A worker that is told to go ends the request as if its time were over; to the visitor the
+  // service is what is unavailable.
+  const bool stopping = status == 504 && terminate_asked();
+  const std::string_view line = status_text(stopping ? 503 : status);
+  if (stopping) reason = "The service is being stopped.";
+  const auto body = fmt::format_to_n(
+      buffer.data(), buffer.size(),
+      "<!DOCTYPE html>\n<html><head><title>{0}</title></head>\n<body><h1>{0}</h1>\n<p>{1}</p>"
+      "</body></html>\n",
+      line, reason);
+  std::array<char, 256> head;
+  const auto header = fmt::format_to_n(
+      head.data(), head.size(),
+      "Status: {}\r\nContent-Type: text/html; charset=UTF-8\r\nCache-Control: no-store\r\n"
+      "Content-Length: {}\r\n\r\n",
+      line, std::min(body.size, buffer.size()));
+  begin(stopping ? 503 : status, {head.data(), std::min(header.size, head.size())});
+  if (!head_only_) write({buffer.data(), std::min(body.size, buffer.size())});
+}
+
+steady_clock::time_point Exchange::deadline() const {
+  if (terminate_asked()) return steady_clock::time_point::min();
+  if (pool_.request_terminate_timeout.count() == 0) return steady_clock::time_point::max();
+  return began_ + pool_.request_terminate_timeout;
+}
+
+void Exchange::set_script(std::string_view path) {
+  script_length_ = std::min(path.size(), script_.size());
+  std::copy_n(path.data(), script_length_, script_.data());
+  pen_.update([&](scoreboard::Pen& pen) { pen.text(scoreboard::kScript, path); });
+}
+
+void Exchange::log(log::Level level, std::string_view text) {
+  if (!log::enabled(level)) return;
+  const std::string_view method = params().last_non_empty("REQUEST_METHOD");
+  log::in_pool(level, pool_.name, "request \"{} {}\": {}", log::printable(method, 32),
+               log::printable(uri()), text);
+}
+
+void Exchange::end(std::uint32_t app_status) {
+  if (!begun_ && held_error_length_ > 0) {
+    wire_.writer().err({held_error_.data(), held_error_length_});
+  }
+  wire_.writer().end(app_status);
+}
+
+std::optional<std::string_view> Exchange::response_header(std::string_view name) const {
+  std::string_view rest(header_.data(), header_length_);
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (line.size() <= name.size() || line[name.size()] != ':') continue;
+    if (!line.starts_with(name)) continue;
+    std::string_view value = line.substr(name.size() + 1);
+    while (value.starts_with(' ') || value.starts_with('\t')) value.remove_prefix(1);
+    while (value.ends_with('\r') || value.ends_with(' ')) value.remove_suffix(1);
+    return value;
+  }
+  return std::nullopt;
+}
+
+}  // namespace fpm::worker

@@ -1,0 +1,96 @@
+// One request on a Wire, as a handler sees it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "fpm/handlers/handler.hpp"
+#include "fpm/scoreboard/board.hpp"
+#include "fpm/worker/wire.hpp"
+
+namespace fpm::worker {
+
+/// A request from the end of its parameters to the last byte of its answer. Reused from request to
+/// request; allocates nothing.
+class Exchange final : public handlers::Exchange {
+ public:
+  Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen);
+
+  /// A request's parameters are complete.
+  void start(std::uint16_t id, fcgi::Role role, std::chrono::steady_clock::time_point began);
+
+  fcgi::Role role() const override { return role_; }
+  const fcgi::Params& params() const override { return wire_.parser().params(); }
+  std::span<const char> body() const override { return {body_.data(), body_.size()}; }
+  void consume_body(std::size_t bytes) override;
+  bool body_ended() const override { return body_.empty() && wire_.parser().input_ended(); }
+  bool aborted() const override { return aborted_ || gone_; }
+  int fd() const override { return wire_.fd(); }
+  short events() const override;
+  void pump() override;
+  std::size_t room() const override;
+  void begin(int status, std::string_view header_block) override;
+  bool begun() const override { return begun_; }
+  void write(std::span<const char> bytes) override;
+  void write_error(std::string_view text) override;
+  void answer(int status, std::string_view reason) override;
+  std::chrono::steady_clock::time_point deadline() const override;
+  void set_usage(const handlers::Usage& usage) override { usage_ = usage; }
+  void set_script(std::string_view path) override;
+  void log(log::Level level, std::string_view text) override;
+
+  /// Writes all of a text that may be longer than room(), blocking while the client reads. For the
+  /// answers that the worker gives itself.
+  void write_all(std::string_view text);
+  /// Reads over what has arrived of a body that nobody wanted.
+  void discard_body();
+  /// END_REQUEST goes into the buffer; what the application left of its answer is cut.
+  void end(std::uint32_t app_status);
+  /// Sends the rest. @return the client took it.
+  bool send_all() { return wire_.send_all(deadline()); }
+
+  // For the access log and the scoreboard.
+  int status() const { return status_; }
+  std::uint64_t body_bytes() const { return body_bytes_; }
+  const handlers::Usage& usage() const { return usage_; }
+  std::string_view script() const { return {script_.data(), script_length_}; }
+  std::string_view uri() const { return {uri_.data(), uri_length_}; }
+  std::chrono::steady_clock::time_point began() const { return began_; }
+  /// A header of the answer by its exact name, as php-fpm looks it up; nothing if there is none.
+  std::optional<std::string_view> response_header(std::string_view name) const;
+
+ private:
+  void parse();
+  void compose_uri();
+
+  const config::Pool& pool_;
+  Wire& wire_;
+  scoreboard::Pen pen_;
+
+  std::uint16_t id_ = 0;
+  fcgi::Role role_ = fcgi::Role::responder;
+  std::chrono::steady_clock::time_point began_{};
+  std::string_view body_;
+  bool aborted_ = false;  // ABORT_REQUEST
+  bool gone_ = false;     // the connection has ended
+  bool begun_ = false;
+  bool head_only_ = false;
+  int status_ = 0;
+  std::uint64_t body_bytes_ = 0;
+  handlers::Usage usage_;
+  std::array<char, 512> script_{};
+  std::size_t script_length_ = 0;
+  std::array<char, 512> uri_{};
+  std::size_t uri_length_ = 0;
+  std::array<char, 4096> held_error_{};  // STDERR that waits for the header block
+  std::size_t held_error_length_ = 0;
+  std::array<char, 4096> header_{};  // the header block, cut, for the access log
+  std::size_t header_length_ = 0;
+};
+
+/// "504 Gateway Timeout" for 504: the status codes that this program gives by itself.
+std::string_view status_text(int status);
+
+}  // namespace fpm::worker

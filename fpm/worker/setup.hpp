@@ -1,0 +1,16 @@
+// What a new process does before it may call itself a worker.
+#pragma once
+
+#include "fpm/master/worker_entry.hpp"
+
+namespace fpm::worker {
+
+/// Takes on the pool's place and user: chroot, chdir, groups, user, parent-death signal, title.
+/// The first step that fails is returned with its name.
+os::Result<void> set_up(const master::WorkerStart& start);
+
+/// Tells the master, through the channel, which step failed, and ends the process with
+/// master::kExitSetupFailed.
+[[noreturn]] void give_up(int channel, const os::Error& error);
+
+}  // namespace fpm::worker

@@ -1,0 +1,107 @@
+#include "fpm/worker/signals.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+
+#include "fpm/master/worker_entry.hpp"
+#include "fpm/os/process.hpp"
+#include "fpm/scoreboard/board.hpp"
+
+namespace fpm::worker {
+
+namespace {
+
+// Lock-free atomics: the only kind of state that a handler and the code below may share.
+std::atomic<bool> g_finish{false};
+std::atomic<bool> g_terminate{false};
+std::atomic<bool> g_busy{false};
+std::atomic<int> g_waiting_fd{-1};
+std::atomic<bool> g_waiting_for_next{false};
+std::atomic<std::uint64_t> g_deadline_ns{0};
+std::atomic<int> g_listener{-1};
+std::atomic<int> g_unbound{-1};
+
+void stop_accepting() {
+  g_finish = true;
+  const int listener = g_listener;
+  const int unbound = g_unbound;
+  // accept() on an unbound socket fails with EINVAL at once.
+  if (listener >= 0 && unbound >= 0) ::dup2(unbound, listener);
+}
+
+void stop_waiting() {
+  const int fd = g_waiting_fd;
+  if (fd >= 0) ::shutdown(fd, SHUT_RD);
+}
+
+void on_quit(int) {
+  const int saved = errno;
+  stop_accepting();
+  if (g_waiting_for_next) stop_waiting();
+  errno = saved;
+}
+
+void on_terminate(int) {
+  const int saved = errno;
+  if (!g_busy) os::exit_now(0);
+  g_terminate = true;
+  stop_accepting();
+  errno = saved;
+}
+
+void on_wake(int) {
+  const int saved = errno;
+  // The master looked at the stage some microseconds ago: the wait may be another one by now.
+  const std::uint64_t deadline = g_deadline_ns;
+  if (g_waiting_for_next || (deadline != 0 && scoreboard::monotonic_ns() >= deadline)) {
+    stop_waiting();
+  }
+  errno = saved;
+}
+
+void handle(int signal, void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  ::sigfillset(&action.sa_mask);
+  ::sigaction(signal, &action, nullptr);
+}
+
+}  // namespace
+
+void install_signals(int listener) {
+  g_listener = listener;
+  g_unbound = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  handle(SIGQUIT, on_quit);
+  handle(SIGTERM, on_terminate);
+  handle(master::wake_signal(), on_wake);
+  ::signal(SIGPIPE, SIG_IGN);
+  // ^C in a terminal reaches the whole foreground group: what it means is for the master to say.
+  ::signal(SIGINT, SIG_IGN);
+}
+
+bool finish_asked() { return g_finish.load(std::memory_order_relaxed); }
+bool terminate_asked() { return g_terminate.load(std::memory_order_relaxed); }
+
+Waiting::Waiting(For what, int fd, std::uint64_t deadline_ns) {
+  g_deadline_ns = deadline_ns;
+  g_waiting_for_next = what == For::next_request;
+  g_waiting_fd = fd;
+  // A QUIT that came before this moment did not see the wait.
+  if (what == For::next_request && finish_asked()) stop_waiting();
+}
+
+Waiting::~Waiting() {
+  g_waiting_fd = -1;
+  g_waiting_for_next = false;
+  g_deadline_ns = 0;
+}
+
+Busy::Busy() { g_busy = true; }
+Busy::~Busy() { g_busy = false; }
+
+}  // namespace fpm::worker

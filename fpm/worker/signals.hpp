@@ -1,0 +1,48 @@
+// The signals that a worker understands. One worker a process, so their state is the process's.
+#pragma once
+
+#include <cstdint>
+
+namespace fpm::worker {
+
+/// Installs the handlers. `listener` stays the caller's.
+///   QUIT  finish the request under way, then end: the listening descriptor is replaced by an
+///         unbound socket, so that an accept that begins after the signal fails at once
+///   TERM  the same, and the request is to end now, with an answer where none was begun; a worker
+///         that waits for a client ends in the handler
+///   wake_signal()  stop waiting for what an overdue client does not send
+/// None has SA_RESTART: accept, recv and poll return EINTR.
+void install_signals(int listener);
+
+/// QUIT or TERM arrived.
+bool finish_asked();
+/// TERM arrived: the request under way is to end now.
+bool terminate_asked();
+
+/// The worker waits in recv for a client that may never send. While the object lives, a signal
+/// that ends the wait shuts the socket's reading side, so that it works also when it arrives just
+/// before the call.
+class Waiting {
+ public:
+  enum class For {
+    headers,       ///< wake_signal() ends it after `deadline_ns`
+    next_request,  ///< on a kept connection: QUIT and wake_signal() end it
+  };
+  /// `deadline_ns`: CLOCK_MONOTONIC, 0: none.
+  Waiting(For what, int fd, std::uint64_t deadline_ns);
+  ~Waiting();
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+};
+
+/// A request is being executed or answered: while the object lives TERM does not end the process
+/// in its handler.
+class Busy {
+ public:
+  Busy();
+  ~Busy();
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+};
+
+}  // namespace fpm::worker

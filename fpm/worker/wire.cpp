@@ -1,0 +1,135 @@
+#include "fpm/worker/wire.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+
+#include "fpm/os/socket.hpp"
+#include "fpm/worker/signals.hpp"
+
+namespace fpm::worker {
+
+using std::chrono::steady_clock;
+
+namespace {
+
+/// poll(2) of one descriptor until `deadline`. A signal returns early. @return it is ready.
+bool wait_for(int fd, short events, steady_clock::time_point deadline) {
+  const auto left = deadline == steady_clock::time_point::max()
+                        ? std::chrono::milliseconds(1000)
+                        : std::chrono::ceil<std::chrono::milliseconds>(deadline -
+                                                                       steady_clock::now());
+  if (left.count() <= 0) return false;
+  pollfd one{fd, events, 0};
+  const auto bounded = std::min<long long>(left.count(), 1000);
+  return ::poll(&one, 1, static_cast<int>(bounded)) > 0;
+}
+
+}  // namespace
+
+Wire::Wire()
+    : input_(new char[kBuffer]),
+      output_(new char[kOutput]),
+      writer_(std::span<char>(output_.get(), kOutput)) {}
+
+void Wire::open(os::UniqueFd socket, const sockaddr_storage& peer) {
+  socket_ = std::move(socket);
+  os::peer_text(peer, peer_);
+  failed_ = false;
+  unparsed_ = {};
+  parser_.reset();
+  writer_.reset();
+}
+
+Wire::Received Wire::receive(bool wait) {
+  assert(unparsed_.empty());
+  const ssize_t got = ::recv(socket_.get(), input_.get(), kBuffer, wait ? 0 : MSG_DONTWAIT);
+  if (got > 0) {
+    unparsed_ = {input_.get(), static_cast<std::size_t>(got)};
+    return Received::bytes;
+  }
+  const bool later = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+  return later ? Received::nothing : Received::end;
+}
+
+fcgi::Event Wire::next() {
+  for (;;) {
+    const fcgi::Event event = parser_.next(unparsed_);
+    switch (event.kind) {
+      case fcgi::Event::Kind::get_values:
+        writer_.get_values_result(parser_.asked(), {});
+        break;
+      case fcgi::Event::Kind::unknown_type:
+        writer_.unknown_type(event.type);
+        break;
+      case fcgi::Event::Kind::second_begin:
+        writer_.cant_mpx(event.id);
+        break;
+      default:
+        return event;
+    }
+  }
+}
+
+Wire::Sent Wire::send() {
+  if (failed_) return Sent::failed;
+  const std::string_view pending = writer_.pending();
+  if (pending.empty()) return Sent::all;
+  const ssize_t sent =
+      ::send(socket_.get(), pending.data(), pending.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return Sent::partly;
+    failed_ = true;
+    return Sent::failed;
+  }
+  const auto bytes = static_cast<std::size_t>(sent);
+  writer_.sent(bytes);
+  return bytes == pending.size() ? Sent::all : Sent::partly;
+}
+
+bool Wire::send_all(steady_clock::time_point deadline) {
+  for (;;) {
+    const Sent sent = send();
+    if (sent == Sent::all) return true;
+    if (sent == Sent::failed) return false;
+    if (terminate_asked() && deadline == steady_clock::time_point::max()) return false;
+    if (deadline != steady_clock::time_point::max() && steady_clock::now() >= deadline) {
+      return false;
+    }
+    wait_for(socket_.get(), POLLOUT, deadline);
+  }
+}
+
+void Wire::drain() {
+  constexpr std::size_t kMost = 64 * 1024 * 1024;
+  const auto end = steady_clock::now() + std::chrono::seconds(5);
+  ::shutdown(socket_.get(), SHUT_WR);
+  std::size_t total = 0;
+  while (total < kMost && steady_clock::now() < end) {
+    const ssize_t got = ::recv(socket_.get(), input_.get(), kBuffer, MSG_DONTWAIT);
+    if (got == 0) return;
+    if (got > 0) {
+      total += static_cast<std::size_t>(got);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return;
+    const auto silence = steady_clock::now() + std::chrono::seconds(2);
+    if (terminate_asked()) return;
+    while (!wait_for(socket_.get(), POLLIN, std::min(end, silence))) {
+      if (steady_clock::now() >= std::min(end, silence) || terminate_asked()) return;
+    }
+  }
+}
+
+void Wire::close() {
+  // After a whole request all input has been read, and a plain close loses nothing.
+  if (is_open() && !failed_ && !(parser_.input_ended() && unparsed_.empty())) drain();
+  drop();
+}
+
+void Wire::drop() { socket_.reset(); }
+
+}  // namespace fpm::worker

@@ -1,0 +1,80 @@
+// A connection to a web server: its socket, what has been read from it and what waits to be sent.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <chrono>
+#include <memory>
+#include <string_view>
+
+#include "fcgi/parser.hpp"
+#include "fcgi/writer.hpp"
+#include "fpm/os/fd.hpp"
+
+namespace fpm::worker {
+
+/// One connection after the other, with buffers that are made once. Management records are
+/// answered here, at any moment.
+class Wire {
+ public:
+  Wire();
+
+  /// Takes a new connection; the one before is closed.
+  void open(os::UniqueFd socket, const sockaddr_storage& peer);
+  bool is_open() const { return static_cast<bool>(socket_); }
+  int fd() const { return socket_.get(); }
+  /// The peer's address as the access log shows it, "-" for UNIX sockets.
+  const char* peer() const { return peer_; }
+
+  enum class Received {
+    bytes,        ///< there is something new to parse
+    nothing,      ///< not now (only without waiting), or a signal came
+    end,          ///< the peer closed its side, or reading failed
+  };
+  /// One recv(2). Blocks if `wait`. Only after next() has given need_more: what was received before
+  /// is overwritten.
+  Received receive(bool wait);
+  /// The next event of what was received; get_values, unknown_type and second_begin are
+  /// answered and not returned.
+  fcgi::Event next();
+
+  fcgi::RequestParser& parser() { return parser_; }
+  const fcgi::RequestParser& parser() const { return parser_; }
+  fcgi::ResponseWriter& writer() { return writer_; }
+
+  enum class Sent {
+    all,      ///< nothing waits any more
+    partly,   ///< the peer does not take more now
+    failed,   ///< the peer is gone
+  };
+  /// One send(2) of what waits, without blocking.
+  Sent send();
+  /// Sends all that waits, blocking in poll(2) until `deadline` at the latest. @return success.
+  bool send_all(std::chrono::steady_clock::time_point deadline);
+  /// A send has failed: the peer is gone.
+  bool failed() const { return failed_; }
+
+  /// Closes. If the peer is still sending, its input is drained first (2 s of silence, 5 s or 64 MB
+  /// in all): a close with unread input makes it lose the response (fronts.md rule 9).
+  void close();
+  /// Closes at once.
+  void drop();
+
+ private:
+  void drain();
+
+  static constexpr std::size_t kBuffer = 64 * 1024;
+  // One full record and the largest header block beside it.
+  static constexpr std::size_t kOutput = 160 * 1024;
+
+  os::UniqueFd socket_;
+  char peer_[46] = "-";
+  bool failed_ = false;
+  std::unique_ptr<char[]> input_;
+  std::string_view unparsed_;  // of input_
+  std::unique_ptr<char[]> output_;
+  fcgi::RequestParser parser_;
+  fcgi::ResponseWriter writer_;
+};
+
+}  // namespace fpm::worker

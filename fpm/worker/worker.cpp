@@ -1,0 +1,353 @@
+#include "fpm/worker/worker.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "fpm/handlers/handler.hpp"
+#include "fpm/log/log.hpp"
+#include "fpm/os/process.hpp"
+#include "fpm/os/socket.hpp"
+#include "fpm/worker/access_log.hpp"
+#include "fpm/worker/allowed.hpp"
+#include "fpm/worker/builtin.hpp"
+#include "fpm/worker/exchange.hpp"
+#include "fpm/worker/setup.hpp"
+#include "fpm/worker/signals.hpp"
+#include "fpm/worker/wire.hpp"
+
+namespace fpm::worker {
+
+namespace {
+
+using scoreboard::Field;
+using scoreboard::Stage;
+using std::chrono::steady_clock;
+
+steady_clock::time_point as_time(std::uint64_t monotonic_ns) {
+  return steady_clock::time_point(std::chrono::nanoseconds(monotonic_ns));
+}
+
+/// The state of the one worker of this process, and its request loop.
+class Worker {
+ public:
+  Worker(const master::WorkerStart& start, handlers::Handler& handler)
+      : start_(start),
+        pool_(start.pool),
+        pulse_(start.board.pulse()),
+        pen_(start.board.pen(start.slot)),
+        handler_(handler),
+        allowed_(start.pool.listen_allowed_clients),
+        exchange_(start.pool, wire_, pen_),
+        access_log_(start.pool, start.access_log, start.master_pid) {}
+
+  void serve();
+
+ private:
+  // The stages; the first line of each enters it, nothing else writes it.
+  bool accept();
+  bool wait_for_next_request();
+  bool read_headers();
+  Route choose_route();
+  handlers::Outcome run(Route route);
+  void end(const handlers::Outcome& outcome);
+  void finish(const handlers::Outcome& outcome);
+
+  bool may_take_more() const {
+    return !finish_asked() && pulse_.draining.load(std::memory_order_seq_cst) == 0;
+  }
+  bool may_keep(const handlers::Outcome& outcome) const;
+  bool serve_request();
+  bool end_early(const fcgi::Event& begin, fcgi::ProtocolStatus status);
+  bool receive_more(std::uint64_t deadline_ns);
+  bool refuse(const fcgi::Event& bad);
+  void note_start();
+  void leave_accept();
+  void accept_failed(int code);
+
+  const master::WorkerStart& start_;
+  const config::Pool& pool_;
+  scoreboard::Pulse& pulse_;
+  scoreboard::Pen pen_;
+  handlers::Handler& handler_;
+  AllowedClients allowed_;
+  Wire wire_;
+  Exchange exchange_;
+  AccessLog access_log_;
+  std::string page_;  // of the status page
+
+  std::uint64_t began_ns_ = 0;  // the request's first byte, CLOCK_MONOTONIC
+  fcgi::Event begin_;           // of the request at hand
+  bool keep_ = false;           // the connection stays open after this request
+  bool first_on_connection_ = true;
+};
+
+void Worker::serve() {
+  pen_.update([&](scoreboard::Pen& pen) {
+    pen.number(Field::pid, static_cast<std::uint64_t>(::getpid()));
+    pen.number(Field::started_ns, scoreboard::realtime_ns());
+  });
+  while (accept()) {
+    while (serve_request()) {
+    }
+    wire_.close();
+  }
+}
+
+/// One request. @return the connection stays open for another.
+bool Worker::serve_request() {
+  if (!read_headers()) return false;
+  const Busy busy;
+  const Route route = choose_route();
+  const handlers::Outcome outcome = run(route);
+  end(outcome);
+  finish(outcome);
+  return keep_;
+}
+
+bool Worker::accept() {
+  pen_.enter(Stage::accepting);
+  pulse_.spare.fetch_add(1, std::memory_order_seq_cst);
+  while (may_take_more()) {
+    sockaddr_storage peer{};
+    socklen_t length = sizeof peer;
+    os::UniqueFd socket(::accept4(start_.listener, reinterpret_cast<sockaddr*>(&peer), &length,
+                                  SOCK_CLOEXEC));
+    if (!socket) {
+      accept_failed(errno);
+      continue;
+    }
+    if (!allowed_.allows(peer)) {
+      char text[46];
+      os::peer_text(peer, text);
+      log::in_pool(log::Level::error, pool_.name,
+                   "Connection disallowed: IP address '{}' has been dropped.", text);
+      continue;
+    }
+    leave_accept();
+    wire_.open(std::move(socket), peer);
+    first_on_connection_ = true;
+    began_ns_ = scoreboard::monotonic_ns();
+    return true;
+  }
+  pulse_.spare.fetch_sub(1, std::memory_order_seq_cst);
+  return false;
+}
+
+/// This worker waits in accept no more. Whoever takes the last spare place tells the master, if the
+/// master or a worker on a kept connection wants to know.
+void Worker::leave_accept() {
+  const bool last = pulse_.spare.fetch_sub(1, std::memory_order_seq_cst) <= 1;
+  if (last && pulse_.armed.load(std::memory_order_seq_cst) != 0 &&
+      pulse_.armed.exchange(0, std::memory_order_seq_cst) != 0) {
+    const std::uint64_t one = 1;
+    (void)!::write(start_.wakeup, &one, sizeof one);
+  }
+}
+
+void Worker::accept_failed(int code) {
+  if (code == EINTR || code == ECONNABORTED || code == EINVAL || finish_asked()) return;
+  // EMFILE, ENFILE, ENOBUFS, ENOMEM: nothing that a faster loop would mend.
+  log::in_pool(log::Level::error, pool_.name, "accept: {}", os::errno_text(code));
+  ::poll(nullptr, 0, 100);
+}
+
+/// Blocks on a kept connection. It is idle time: no request, no limit but the front's own.
+/// @return something arrived.
+bool Worker::wait_for_next_request() {
+  pen_.update([](scoreboard::Pen& pen) { pen.number(Field::kept, 1); });
+  pen_.enter(Stage::accepting);
+  pulse_.armed.store(1, std::memory_order_seq_cst);
+  bool arrived = false;
+  // From here on whoever leaves accept last sees `armed`; who left before is seen by this look.
+  if (may_take_more() && start_.board.anyone_accepts(start_.slot)) {
+    const Waiting waiting(Waiting::For::next_request, wire_.fd(), 0);
+    arrived = wire_.receive(true) == Wire::Received::bytes;
+  } else {
+    arrived = wire_.receive(false) == Wire::Received::bytes;
+  }
+  pen_.update([](scoreboard::Pen& pen) { pen.number(Field::kept, 0); });
+  began_ns_ = scoreboard::monotonic_ns();
+  return arrived;
+}
+
+bool Worker::read_headers() {
+  if (!first_on_connection_ && !wait_for_next_request()) return false;
+  pen_.enter(Stage::reading_headers);
+  pen_.update([&](scoreboard::Pen& pen) { pen.number(Field::request_started_ns, began_ns_); });
+  begin_ = {};
+  const auto limit = static_cast<std::uint64_t>(pool_.request_header_timeout.count()) * 1'000'000U;
+  const std::uint64_t deadline = limit == 0 ? 0 : began_ns_ + limit;
+  const Waiting waiting(Waiting::For::headers, wire_.fd(), deadline);
+  for (;;) {
+    const fcgi::Event event = wire_.next();
+    using Kind = fcgi::Event::Kind;
+    if (event.kind == Kind::params_end) return true;
+    if (event.kind == Kind::bad) return refuse(event);
+    if (event.kind == Kind::begin) begin_ = event;
+    // No handler takes the second stream of a filter.
+    const bool filter = event.kind == Kind::begin && event.role == fcgi::Role::filter;
+    if (filter || event.kind == Kind::unknown_role) {
+      if (!end_early(event, fcgi::ProtocolStatus::unknown_role)) return false;
+    } else if (event.kind == Kind::abort) {
+      if (!end_early(begin_, fcgi::ProtocolStatus::request_complete)) return false;
+    }
+    if (event.kind == Kind::need_more && !receive_more(deadline)) return false;
+  }
+}
+
+/// A request that is ended before its parameters are complete, as the specification says, by
+/// END_REQUEST alone. @return the connection stays open.
+bool Worker::end_early(const fcgi::Event& begin, fcgi::ProtocolStatus status) {
+  wire_.writer().end_only(begin.id, status);
+  if (wire_.parser().active()) wire_.parser().request_done();
+  const bool sent = wire_.send_all(as_time(scoreboard::monotonic_ns()) + std::chrono::seconds(1));
+  if (sent && begin.keep_conn) return true;
+  wire_.close();
+  return false;
+}
+
+/// Blocks for more of a request's parameters, until `deadline_ns` (0: without limit). @return there
+/// is more; else the connection is closed and, where somebody may want to know, told.
+bool Worker::receive_more(std::uint64_t deadline_ns) {
+  // Answers to management records, which may come before any request.
+  if (wire_.send() == Wire::Sent::failed) return false;
+  const Wire::Received received = wire_.receive(true);
+  if (received == Wire::Received::bytes) return true;
+  const bool late = deadline_ns != 0 && scoreboard::monotonic_ns() >= deadline_ns;
+  if (received == Wire::Received::nothing && !late) return true;  // a signal for something else
+  if (late) {
+    log::in_pool(log::Level::warning, pool_.name,
+                 "client {} sent no complete request within {} ms, connection closed", wire_.peer(),
+                 pool_.request_header_timeout.count());
+  } else if (!wire_.parser().idle()) {
+    log::in_pool(log::Level::warning, pool_.name,
+                 "client {} went away in the middle of a request's parameters", wire_.peer());
+  }
+  wire_.drop();
+  return false;
+}
+
+/// What arrived cannot be read as FastCGI: one line, and an answer where one can be understood.
+bool Worker::refuse(const fcgi::Event& bad) {
+  log::in_pool(log::Level::warning, pool_.name, "client {}: {}, connection closed", wire_.peer(),
+               bad.looks_like_http ? "speaks HTTP on a FastCGI socket" : fcgi::text(bad.reason));
+  if (bad.looks_like_http) {
+    static constexpr std::string_view kAnswer =
+        "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+        "This port speaks FastCGI, not HTTP. Point a web server at it.\n";
+    (void)::send(wire_.fd(), kAnswer.data(), kAnswer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  } else if (bad.reason == fcgi::BadReason::params_too_large ||
+             bad.reason == fcgi::BadReason::too_many_params) {
+    wire_.writer().start(begin_.id);
+    wire_.writer().out(
+        "Status: 431 Request Header Fields Too Large\r\nContent-Type: text/plain\r\n\r\n"
+        "The request has more parameters than this server takes.\n");
+    wire_.writer().end(0);
+    wire_.send_all(as_time(scoreboard::monotonic_ns()) + std::chrono::seconds(1));
+  }
+  wire_.close();
+  return false;
+}
+
+Route Worker::choose_route() {
+  pen_.enter(Stage::info);
+  pulse_.accepted.fetch_add(1, std::memory_order_relaxed);
+  exchange_.start(begin_.id, begin_.role, as_time(began_ns_));
+  access_log_.begin();
+  note_start();
+  return worker::choose_route(pool_, exchange_);
+}
+
+void Worker::note_start() {
+  const fcgi::Params& params = exchange_.params();
+  const std::string_view length = params.last_non_empty("CONTENT_LENGTH");
+  pen_.update([&](scoreboard::Pen& pen) {
+    pen.number(Field::content_length, parse_length(length));
+    pen.number(Field::status, 0);
+    pen.text(scoreboard::kMethod, params.last_non_empty("REQUEST_METHOD"));
+    pen.text(scoreboard::kUri, exchange_.uri());
+    pen.text(scoreboard::kQuery, params.last_non_empty("QUERY_STRING"));
+    pen.text(scoreboard::kUser, params.last_non_empty("REMOTE_USER"));
+    pen.text(scoreboard::kScript, params.last_non_empty("SCRIPT_FILENAME"));
+    pen.text(scoreboard::kRemote, wire_.peer());
+  });
+}
+
+handlers::Outcome Worker::run(Route route) {
+  pen_.enter(Stage::executing);
+  switch (route) {
+    case Route::ping:
+      answer_ping(pool_, exchange_);
+      return {};
+    case Route::status:
+      answer_status(pool_, start_.board, start_.listener, page_, exchange_);
+      return {};
+    case Route::application:
+      break;
+  }
+  handlers::Outcome outcome = handler_.handle(exchange_);
+  if (!exchange_.begun() && outcome.end != handlers::End::abort) {
+    exchange_.answer(502, "The application gave no answer.");
+  }
+  return outcome;
+}
+
+bool Worker::may_keep(const handlers::Outcome& outcome) const {
+  return begin_.keep_conn && !outcome.truncated && outcome.end != handlers::End::abort &&
+         !wire_.failed() && wire_.parser().input_ended() && may_take_more() &&
+         start_.board.anyone_accepts(start_.slot);
+}
+
+void Worker::end(const handlers::Outcome& outcome) {
+  pen_.enter(Stage::ending);
+  const bool hidden = outcome.truncated && outcome.app_status == 0;
+  exchange_.end(static_cast<std::uint32_t>(hidden ? 1 : outcome.app_status));
+  exchange_.discard_body();
+  const bool delivered = exchange_.send_all();
+  keep_ = delivered && may_keep(outcome);
+  if (!delivered) wire_.drop();
+  wire_.parser().request_done();
+  // The client must not wait for what follows: the connection ends before the log is written.
+  if (!keep_ && wire_.is_open()) wire_.close();
+}
+
+void Worker::finish(const handlers::Outcome& outcome) {
+  pen_.enter(Stage::finished);
+  const std::uint64_t now = scoreboard::monotonic_ns();
+  if (outcome.end == handlers::End::timeout) pulse_.timed_out.fetch_add(1);
+  if (outcome.end == handlers::End::abort) pulse_.aborted.fetch_add(1);
+  access_log_.write(exchange_, wire_.peer(), outcome.end, now - began_ns_);
+  pen_.update([&](scoreboard::Pen& pen) {
+    pen.number(Field::requests, pen.read(Field::requests) + 1);
+    pen.number(Field::duration_ns, now - began_ns_);
+    pen.number(Field::bytes_sent, exchange_.body_bytes());
+    pen.number(Field::cpu_permyriad, cpu_permyriad(exchange_.usage(), now - began_ns_));
+    pen.number(Field::memory_bytes, exchange_.usage().peak_bytes);
+  });
+  first_on_connection_ = false;
+}
+
+}  // namespace
+
+void run_worker(const master::WorkerStart& start) {
+  log::become_worker(log::WorkerLog::direct);
+  install_signals(start.listener);
+  if (auto done = set_up(start); !done) give_up(start.channel, done.error());
+  auto handler = start.identity != nullptr ? handlers::make_handler(start.pool, *start.identity)
+                                           : handlers::make_handler(start.pool);
+  if (handler == nullptr) {
+    give_up(start.channel, os::Error(ENOSYS, "this build has no such handler"));
+  }
+  if (auto done = handler->start(); !done) give_up(start.channel, done.error());
+  // On the heap and never deleted: nothing here is destroyed, the process just ends.
+  auto* worker = new Worker(start, *handler.release());
+  worker->serve();
+  os::exit_now(0);
+}
+
+}  // namespace fpm::worker

@@ -1,0 +1,12 @@
+// A worker: one process that takes one request at a time through the six stages.
+#pragma once
+
+#include "fpm/master/worker_entry.hpp"
+
+namespace fpm::worker {
+
+/// A worker's whole life, from the moment after fork to _exit: set-up, requests, end.
+/// A master::WorkerEntry.
+[[noreturn]] void run_worker(const master::WorkerStart& start);
+
+}  // namespace fpm::worker
