@@ -4,8 +4,10 @@
 #include <fmt/core.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,10 +18,10 @@
 namespace fpm::log {
 namespace {
 
-// What one write may carry where the descriptor is blocking: a pipe with room takes PIPE_BUF
-// (pipe(7)), a terminal says POLLOUT with less than that free.
+// A pipe that polls writable takes so much without blocking, and in one piece (pipe(7)).
 constexpr std::size_t kPipeChunk = PIPE_BUF;
-constexpr std::size_t kTerminalChunk = 256;
+// A terminal may poll writable with room for one byte. Less in one write, less often a wait.
+constexpr std::size_t kTerminalChunk = 64;
 
 bool ready(int fd, int milliseconds) {
   pollfd entry{.fd = fd, .events = POLLOUT, .revents = 0};
@@ -30,9 +32,31 @@ std::uint64_t count_lines(std::string_view bytes) {
   return static_cast<std::uint64_t>(std::count(bytes.begin(), bytes.end(), '\n'));
 }
 
+/// Writes without waiting to a descriptor that has to stay blocking.
+ssize_t write_shared(int fd, std::string_view bytes) {
+  // Non-blocking for this one call: pipes since Linux 6.4; terminals not yet (seen with 6.18).
+  const iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  const ssize_t written = ::pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
+  if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) return written;
+  if (!ready(fd, 0)) {
+    errno = EAGAIN;
+    return -1;
+  }
+  const std::size_t size =
+      ::isatty(fd) == 1 ? std::min(bytes.size(), kTerminalChunk) : bytes.size();
+  return ::write(fd, bytes.data(), size);
+}
+
 /// The write may succeed another time: worth keeping the bytes.
 bool passes(int code) {
   return code == EAGAIN || code == ENOSPC || code == EDQUOT || code == EFBIG || code == ENOBUFS;
+}
+
+/// The device behind a terminal, also behind /dev/tty.
+bool same_terminal(int a, int b) {
+  unsigned first = 0;
+  unsigned second = 0;
+  return ::ioctl(a, TIOCGDEV, &first) == 0 && ::ioctl(b, TIOCGDEV, &second) == 0 && first == second;
 }
 
 }  // namespace
@@ -123,14 +147,8 @@ ssize_t Sink::put_once(std::string_view bytes) const {
   if (const auto newline = bytes.substr(0, size).rfind('\n'); newline != bytes.npos) {
     size = newline + 1;
   }
-  if (kind_ == Kind::shared) {
-    if (!ready(fd, 0)) {
-      errno = EAGAIN;
-      return -1;
-    }
-    if (::isatty(fd) == 1) size = std::min(size, kTerminalChunk);
-  }
-  return ::write(fd, bytes.data(), size);
+  return kind_ == Kind::shared ? write_shared(fd, bytes.substr(0, size))
+                               : ::write(fd, bytes.data(), size);
 }
 
 void Sink::keep(std::string_view bytes) {
@@ -178,8 +196,12 @@ os::Result<os::UniqueFd> second_descriptor(int fd) {
     // Opened by way of /proc, the pipe or terminal gets an open file of our own: O_NONBLOCK set on
     // the inherited one would reach the shell and everyone else who has it.
     const std::string path = fmt::format("/proc/self/fd/{}", fd);
-    os::UniqueFd own(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    constexpr int kFlags = O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    os::UniqueFd own(::open(path.c_str(), kFlags));
     if (own) return own;
+    // After su(1) the terminal belongs to another user, but it is still the controlling one.
+    own.reset(::open("/dev/tty", kFlags));
+    if (own && same_terminal(own.get(), fd)) return own;
   }
   return os::duplicate(fd);
 }

@@ -1,12 +1,15 @@
 #include "fpm/log/log.hpp"
 
 #include <fcntl.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -303,6 +306,79 @@ TEST_CASE("a reader that does not read stops nobody, and learns what it missed")
   CHECK(written + lost == kLines);
   CHECK(written > 1000);
   CHECK(matches(lines.back(), kTime + "NOTICE: after"));
+}
+
+TEST_CASE("a stopped terminal stops nobody") {
+  LogEnds ends;
+  int master = -1;
+  int terminal = -1;
+  if (::openpty(&master, &terminal, nullptr, nullptr, nullptr) != 0) {
+    WARN("no pseudo terminal here");
+    return;
+  }
+  os::UniqueFd master_end(master);
+  os::UniqueFd terminal_end(terminal);
+  REQUIRE(os::set_nonblocking(master, true).has_value());
+  // With a descriptor of its own, and with one that it must not make non-blocking.
+  const bool borrowed = GENERATE(false, true);
+  StderrTo redirected(terminal);
+  REQUIRE(log::open({}).has_value());
+  if (borrowed) log::become_worker(log::WorkerLog::captured);
+  REQUIRE(::tcflow(terminal, TCOOFF) == 0);  // ^S
+  for (int i = 0; i < 5000; ++i) log::notice("line {}", i);
+  CHECK_FALSE(log::flush());
+  CHECK((::fcntl(terminal, F_GETFL) & O_NONBLOCK) == 0);
+  REQUIRE(::tcflow(terminal, TCOON) == 0);
+  if (borrowed) return;
+  std::string text;
+  while (!log::flush()) text += read_available(master);
+  text += read_available(master);
+  CHECK(text.find("line 0\r\n") != text.npos);
+  CHECK(text.find("lines of this log were lost: it was not read") != text.npos);
+}
+
+TEST_CASE("a terminal of another user is not waited for either") {
+  // As after su(1): the terminal cannot be opened again by its name, but as the controlling one.
+  if (::geteuid() != 0) return;
+  int master = -1;
+  int terminal = -1;
+  if (::openpty(&master, &terminal, nullptr, nullptr, nullptr) != 0) {
+    WARN("no pseudo terminal here");
+    return;
+  }
+  os::UniqueFd master_end(master);
+  os::UniqueFd terminal_end(terminal);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::setsid() < 0 || ::ioctl(terminal, TIOCSCTTY, 0) != 0) ::_exit(1);
+    if (::dup2(terminal, 2) < 0 || ::setuid(65534) != 0) ::_exit(2);
+    if (::open("/proc/self/fd/2", O_WRONLY | O_CLOEXEC) >= 0) ::_exit(3);
+    if (!log::open({})) ::_exit(4);
+    if ((::fcntl(log::descriptor(), F_GETFL) & O_NONBLOCK) == 0) ::_exit(5);
+    for (int i = 0; i < 5000; ++i) log::notice("line {}", i);  // nobody reads the other end
+    ::_exit(log::flush() ? 6 : 0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("a captured worker does not wait for a master that does not read") {
+  LogEnds ends;
+  auto pipe = os::make_pipe();
+  REQUIRE(pipe.has_value());
+  REQUIRE(os::set_nonblocking(pipe->read.get(), true).has_value());
+  StderrTo redirected(pipe->write.get());
+  log::become_worker(log::WorkerLog::captured);
+  for (int i = 0; i < 20000; ++i) log::notice("line {}", i);
+  CHECK((::fcntl(pipe->write.get(), F_GETFL) & O_NONBLOCK) == 0);
+  CHECK_FALSE(log::flush());
+  CHECK(read_available(pipe->read.get()).substr(0, 30) == "NOTICE: line 0\nNOTICE: line 1\n");
+  CHECK_FALSE(log::flush());  // fills the pipe again
+  (void)read_available(pipe->read.get());
+  CHECK(log::flush());
 }
 
 TEST_CASE("a flush with a wait ends when the wait is over") {
