@@ -90,7 +90,9 @@ class Exchange {
   virtual void answer(int status, std::string_view reason) = 0;
 
   // The request's frame.
-  /// When the request must be over; time_point::max() without a limit.
+  /// When the request must be over; time_point::max() without a limit, time_point::min() once the
+  /// worker itself has to end. A signal may bring it forward: a handler that waits blocks signals,
+  /// looks here, and waits by ppoll(2) with the mask from before.
   virtual std::chrono::steady_clock::time_point deadline() const = 0;
   /// CPU and memory of another process that executed the request, for status and access log.
   virtual void set_usage(const Usage& usage) = 0;

@@ -10,6 +10,7 @@
 
 #include "fpm/handlers/cgi/environment.hpp"
 #include "fpm/handlers/cgi/run.hpp"
+#include "fpm/handlers/cgi/say.hpp"
 
 namespace fpm::handlers::cgi {
 namespace {
@@ -41,7 +42,7 @@ std::string folder_of(const std::string& path) {
 }
 
 boost::system::result<Started, os::StartError> start_script(const Script& script,
-                                                           const Environment& environment) {
+                                                            const Environment& environment) {
   auto pipes = make_pipes();
   if (pipes.has_error()) return os::StartError{pipes.error(), os::StartStep::prepare};
   const std::string folder = folder_of(script.path);
@@ -84,10 +85,14 @@ std::pair<int, const char*> judge(const os::StartError& error) {
 
 const char* sentence_for(int status) {
   switch (status) {
-    case 403: return "This may not be executed.";
-    case 404: return "There is nothing here.";
-    case 503: return "The server is too busy to run the application.";
-    default: return "The application could not be started.";
+    case 403:
+      return "This may not be executed.";
+    case 404:
+      return "There is nothing here.";
+    case 503:
+      return "The server is too busy to run the application.";
+    default:
+      return "The application could not be started.";
   }
 }
 
@@ -107,7 +112,7 @@ Outcome CgiHandler::handle(Exchange& exchange) {
   try {
     return execute(exchange);
   } catch (const std::exception& error) {  // memory that ran out
-    exchange.log(log::Level::error, fmt::format("the request failed: {}", error.what()));
+    say(exchange, log::Level::error, fmt::format("the request failed: {}", error.what()));
     if (!exchange.begun()) exchange.answer(503, sentence_for(503));
     return {End::failed, 0, exchange.begun()};
   }
@@ -123,9 +128,9 @@ Outcome CgiHandler::execute(Exchange& exchange) {
 }
 
 Outcome CgiHandler::refuse(Exchange& exchange, const Refusal& refusal) {
-  exchange.log(refusal.status == 404 ? log::Level::notice : log::Level::warning,
-               fmt::format("answered {}: {}", refusal.status, refusal.reason));
-  exchange.write_error(refusal.reason + "\n");
+  say(exchange, refusal.status == 404 ? log::Level::notice : log::Level::warning,
+      fmt::format("answered {}: {}", refusal.status, refusal.reason));
+  exchange.write_error(visible(refusal.reason) + "\n");
   exchange.answer(refusal.status, sentence_for(refusal.status));
   return {};
 }
@@ -135,10 +140,10 @@ Outcome CgiHandler::run(Exchange& exchange, const Script& script) {
   const auto since = std::chrono::steady_clock::now();
   const Environment environment(base_, exchange.params(), script);
   if (!environment.repeated().empty() && !std::exchange(told_repeated_, true)) {
-    exchange.log(log::Level::warning,
-                 fmt::format("the front sends {} more than once; scripts get the last value that is "
-                             "not empty",
-                             environment.repeated()));
+    say(exchange, log::Level::warning,
+        fmt::format("the front sends {} more than once; scripts get the last value that is "
+                    "not empty",
+                    environment.repeated()));
   }
   auto started = start_script(script, environment);
   if (started.has_error()) return not_started(exchange, script, started.error());
@@ -148,8 +153,8 @@ Outcome CgiHandler::run(Exchange& exchange, const Script& script) {
 Outcome CgiHandler::not_started(Exchange& exchange, const Script& script,
                                 const os::StartError& error) {
   const auto [status, hint] = judge(error);
-  exchange.log(log::Level::error,
-               fmt::format("script {} cannot be started: {}{}", script.path, error.text(), hint));
+  say(exchange, log::Level::error,
+      fmt::format("script {} cannot be started: {}{}", script.path, error.text(), hint));
   exchange.answer(status, sentence_for(status));
   return {status == 403 ? End::ok : End::failed, 0, false};
 }

@@ -10,10 +10,11 @@ namespace fpm::handlers::cgi {
 
 /// Cuts a stream of text into lines and hands them on, bounded: a line of more than kLineLimit
 /// bytes goes on in the next, and after kLines lines of one request the rest is only counted, so
-/// that one script cannot fill the log.
+/// that one script cannot fill the log. kLineLimit leaves room for what stands before a line, so
+/// that the log's own limit (1024 by default) does not cut it.
 class ErrorLines {
  public:
-  static constexpr std::size_t kLineLimit = 4096;
+  static constexpr std::size_t kLineLimit = 512;
   static constexpr std::size_t kLines = 100;
   using Sink = std::function<void(std::string_view line)>;
 

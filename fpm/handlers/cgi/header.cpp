@@ -134,12 +134,7 @@ void HeaderParser::fail(std::string_view problem, std::string_view line) {
   state_ = State::malformed;
   problem_ = problem;
   if (line.empty()) return;
-  problem_ += ": \"";
-  for (const char byte : line.substr(0, 200)) {
-    const auto code = static_cast<unsigned char>(byte);
-    problem_ += code < 0x20 || code == 0x7f ? '?' : byte;
-  }
-  problem_ += '"';
+  problem_.append(": \"").append(line.substr(0, 200)).append("\"");
 }
 
 }  // namespace fpm::handlers::cgi

@@ -11,6 +11,8 @@
 #include <ctime>
 #include <utility>
 
+#include "fpm/handlers/cgi/say.hpp"
+
 namespace fpm::handlers::cgi {
 namespace {
 
@@ -32,7 +34,8 @@ std::chrono::microseconds duration_of(const timeval& time) {
 }
 
 timespec time_until(Clock::time_point moment) {
-  const auto left = std::max(moment - Clock::now(), Clock::duration::zero());
+  const auto now = Clock::now();  // compared first: time_point::min() - now does not fit
+  const auto left = moment > now ? moment - now : Clock::duration::zero();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
   timespec time{};
   time.tv_sec = seconds.count();
@@ -55,7 +58,7 @@ Run::Run(Exchange& exchange, const config::Pool& pool, const std::string& path, 
       err_(std::move(started.err)),
       buffer_(buffer),
       error_lines_([&exchange](std::string_view line) {
-        exchange.log(log::Level::warning, fmt::format("script said into stderr: \"{}\"", line));
+        say(exchange, log::Level::warning, fmt::format("script said into stderr: \"{}\"", line));
       }) {}
 
 Run::~Run() {
@@ -115,9 +118,12 @@ bool Run::wait() {
   const auto deadline = exchange_.deadline();
   const bool limited = deadline != Clock::time_point::max();
   const timespec time = limited ? time_until(deadline) : timespec{};
-  const int ready = ::ppoll(fds, std::size(fds), limited ? &time : nullptr, nullptr);
+  // Signals come in here and nowhere else: one that moves the deadline (the worker is to end) is
+  // not missed between the look at the deadline and the wait.
+  const int ready =
+      ::ppoll(fds, std::size(fds), limited ? &time : nullptr, &signals_blocked_.before());
   if (limited && Clock::now() >= deadline) return false;
-  if (ready <= 0) return true;  // EINTR: a signal to the worker is its own business
+  if (ready <= 0) return true;  // EINTR: deadline() is looked at anew
 
   if (fds[client].revents != 0) exchange_.pump();
   if (fds[err].revents != 0) read_errors();
@@ -203,8 +209,9 @@ Outcome Run::finish() {
   if (discard_) return {End::abort, ended.code(), false};
   if (header_.state() != HeaderParser::State::complete) return no_header(ended);
   if (!ended.by_signal()) return {End::ok, ended.code(), false};
-  exchange_.log(log::Level::warning, fmt::format("script {} (pid {}) {} in the middle of its answer",
-                                                 path_, ended.pid, ended.text()));
+  say(exchange_, log::Level::warning,
+      fmt::format("script {} (pid {}) {} in the middle of its answer", path_, ended.pid,
+                  ended.text()));
   return {End::failed, ended.code(), true};
 }
 
@@ -218,9 +225,10 @@ Outcome Run::timed_out() {
   const pid_t pid = pid_;
   const auto taken = std::chrono::duration<double>(Clock::now() - since_).count();
   const os::Ended ended = end_script();
-  exchange_.log(log::Level::warning,
-                fmt::format("script {} (pid {}) timed out after {:.3f} s, terminated: {}", path_, pid,
-                            taken, where));
+  const bool stopping = exchange_.deadline() == Clock::time_point::min();
+  say(exchange_, log::Level::warning,
+      fmt::format("script {} (pid {}) {} after {:.3f} s, terminated: {}", path_, pid,
+                  stopping ? "had to stop with its worker" : "timed out", taken, where));
   const bool begun = exchange_.begun();
   if (!begun) exchange_.answer(504, "The application took too long to answer.");
   return {End::timeout, ended.code(), begun};
@@ -228,16 +236,17 @@ Outcome Run::timed_out() {
 
 Outcome Run::malformed() {
   const os::Ended ended = end_script();
-  exchange_.log(log::Level::error, fmt::format("script {} (pid {}) gave no proper header: {}", path_,
-                                               ended.pid, header_.problem()));
+  say(exchange_, log::Level::error,
+      fmt::format("script {} (pid {}) gave no proper header: {}", path_, ended.pid,
+                  header_.problem()));
   exchange_.answer(502, "The application did not give a proper answer.");
   return {End::failed, ended.code(), false};
 }
 
 Outcome Run::no_header(const os::Ended& ended) {
-  exchange_.log(log::Level::error,
-                fmt::format("script {} (pid {}) {} {}", path_, ended.pid, ended.text(),
-                            header_.begun() ? "before its header was complete" : "without an answer"));
+  say(exchange_, log::Level::error,
+      fmt::format("script {} (pid {}) {} {}", path_, ended.pid, ended.text(),
+                  header_.begun() ? "before its header was complete" : "without an answer"));
   exchange_.answer(502, "The application ended without an answer.");
   return {End::failed, ended.code(), false};
 }
@@ -253,9 +262,9 @@ os::Ended Run::end_script() {
   err_.reset();
   error_lines_.end();
   if (!end.gone) {
-    exchange_.log(log::Level::error,
-                  fmt::format("process group {} of script {} does not end: {}", pid, path_,
-                              os::whereabouts(pid)));
+    say(exchange_, log::Level::error,
+        fmt::format("process group {} of script {} does not end: {}", pid, path_,
+                    os::whereabouts(pid)));
   }
   os::Ended ended = end.leader.value_or(os::Ended{});
   ended.pid = pid;

@@ -13,6 +13,7 @@
 #include "fpm/handlers/cgi/header.hpp"
 #include "fpm/handlers/handler.hpp"
 #include "fpm/os/child.hpp"
+#include "fpm/os/process.hpp"
 
 namespace fpm::handlers::cgi {
 
@@ -60,6 +61,7 @@ class Run {
   void take_usage(const os::Ended& ended);
   bool drained() const { return ended_ && !out_ && begin_ == end_; }
 
+  const os::SignalsBlocked signals_blocked_;
   Exchange& exchange_;
   const config::Pool& pool_;
   const std::string& path_;

@@ -79,6 +79,28 @@ TEST_CASE("the log says where a script and its child were stuck") {
   CHECK(exchange.logged("(sleep)"));
 }
 
+namespace {
+volatile sig_atomic_t g_stop = 0;
+}
+
+TEST_CASE("a worker that is told to end takes its script with it at once") {
+  g_stop = 0;
+  struct sigaction action {}, before {};
+  action.sa_handler = [](int) { g_stop = 1; };
+  REQUIRE(::sigaction(SIGUSR1, &action, &before) == 0);
+  Rig rig;
+  rig.fifo("never");
+  FakeExchange exchange;
+  exchange.stop_now = &g_stop;
+  const Outcome outcome =  // the signal may well come before the handler waits
+      rig.run(exchange, rig.script("echo $$ > pid; kill -USR1 $PPID; cat never"));
+  REQUIRE(::sigaction(SIGUSR1, &before, nullptr) == 0);
+  CHECK(outcome.end == End::timeout);
+  CHECK(exchange.status == 504);
+  CHECK(exchange.logged("had to stop with its worker"));
+  CHECK(Rig::group_is_gone(to_pid(rig.content("pid"))));
+}
+
 TEST_CASE("a script whose time is up in the middle of its answer leaves it truncated") {
   Rig rig;
   rig.fifo("never");
@@ -173,8 +195,11 @@ TEST_CASE("a child in the background does not hold the answer") {
 TEST_CASE("a child in the background that keeps writing does not lengthen the answer for ever") {
   Rig rig;
   FakeExchange exchange;
+  std::thread client([fd = exchange.client.get()] { FakeExchange::read_all(fd); });
   const Outcome outcome =
       rig.run(exchange, rig.script("echo $$ > pid; " + std::string(kHeader) + "yes & yes >&2 & exit"));
+  exchange.close();
+  client.join();
   CHECK(outcome.end == End::ok);
   // Both write into pipes that nobody reads now, and end by SIGPIPE.
   while (::waitpid(-1, nullptr, 0) > 0) {

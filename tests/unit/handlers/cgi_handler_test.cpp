@@ -202,6 +202,20 @@ TEST_CASE("standard error goes to the log line by line and to the front") {
   CHECK(exchange.errors == "one\ntwo\nthree");
 }
 
+TEST_CASE("neither a script nor a client can forge lines of the log") {
+  Rig rig;
+  FakeExchange exchange;
+  rig.run(exchange, rig.script("printf '\\033[31mred\\rover\\n' >&2; " + std::string(kHeader)));
+  CHECK(exchange.logged("\\x1B[31mred\\x0Dover"));
+  FakeExchange other;
+  rig.run(other, rig.path("a\n[22-Nov-2026] ALERT: forged"));
+  REQUIRE(other.lines.size() == 1);
+  for (const std::string& text : {other.lines.front(), other.errors.substr(0, other.errors.size() - 1)}) {
+    CHECK(text.find('\n') == text.npos);
+    CHECK(text.find("a\\x0A[22-Nov-2026] ALERT: forged") != text.npos);
+  }
+}
+
 TEST_CASE("standard error beyond what a pipe holds does not stop a script") {
   Rig rig;
   FakeExchange exchange;

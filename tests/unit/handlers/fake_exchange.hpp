@@ -2,6 +2,7 @@
 #pragma once
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,6 +36,8 @@ class FakeExchange final : public Exchange {
   std::size_t body_size = 0;  // the body has ended when so many bytes are consumed
   std::chrono::steady_clock::time_point limit =
       std::chrono::steady_clock::now() + std::chrono::seconds(30);
+
+  const volatile sig_atomic_t* stop_now = nullptr;  // a signal handler's word: end now
 
   int status = 0;
   std::string header;    // of begin()
@@ -116,7 +119,9 @@ class FakeExchange final : public Exchange {
     status = code;
     sentence = reason;
   }
-  std::chrono::steady_clock::time_point deadline() const override { return limit; }
+  std::chrono::steady_clock::time_point deadline() const override {
+    return stop_now != nullptr && *stop_now ? limit.min() : limit;
+  }
   void set_usage(const Usage& taken) override { usage = taken; }
   void set_script(std::string_view path) override { script = path; }
   void log(log::Level, std::string_view text) override { lines.emplace_back(text); }

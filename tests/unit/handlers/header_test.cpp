@@ -112,8 +112,8 @@ TEST_CASE("a header block may fill its limit and not pass it") {
   CHECK(other.problem() == "its header is longer than 64 KiB");
 }
 
-TEST_CASE("what was wrong with a header is told without control characters") {
+TEST_CASE("what was wrong with a header is told with the line") {
   HeaderParser parser;
-  parser.feed("no\x1b[31m colon\n");
-  CHECK(parser.problem() == "a header line holds control characters: \"no?[31m colon\"");
+  parser.feed("no colon\n");
+  CHECK(parser.problem() == "a header line has no colon: \"no colon\"");
 }
