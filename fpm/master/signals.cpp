@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cerrno>
 
-#include "fpm/master/worker_entry.hpp"
 
 namespace fpm::master {
 
@@ -33,8 +32,6 @@ void on_signal(int signal, siginfo_t* info, void*) {
 }
 
 }  // namespace
-
-int wake_signal() { return SIGRTMIN + 4; }
 
 os::Result<Signals> Signals::install() {
   auto pair = os::make_socketpair(SOCK_SEQPACKET);

@@ -2,6 +2,8 @@
 // master/ knows nothing of worker/; cli/ puts the two together.
 #pragma once
 
+#include <signal.h>
+
 #include <cstdint>
 
 #include "fpm/config/config.hpp"
@@ -45,6 +47,6 @@ inline constexpr int kExitSetupFailed = 70;
 /// Signals from the master to a worker, besides QUIT (finish the request, then end) and TERM (end
 /// the request with an answer, then end): wake from reading. By function, since SIGRTMIN is none
 /// of the compiler's constants.
-int wake_signal();
+inline int wake_signal() { return SIGRTMIN + 4; }
 
 }  // namespace fpm::master

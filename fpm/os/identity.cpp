@@ -18,6 +18,8 @@ std::optional<unsigned> as_number(const std::string& text) {
   const char* end = text.data() + text.size();
   const auto [stop, failure] = std::from_chars(text.data(), end, value);
   if (text.empty() || failure != std::errc() || stop != end) return std::nullopt;
+  // (uid_t)-1 means "leave as it is" to chown(2) and is refused by setuid(2).
+  if (value == ~0U) return std::nullopt;
   return value;
 }
 

@@ -1,0 +1,288 @@
+// A request on a real socket pair, as a handler meets it.
+#include "fpm/worker/exchange.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "fcgi/request.hpp"
+#include "fcgi/response_parser.hpp"
+#include "fpm/worker/builtin.hpp"
+
+using namespace fpm;
+using namespace fpm::worker;
+using std::chrono::steady_clock;
+
+namespace {
+
+struct Answer {
+  std::string out;
+  std::string err;
+  bool ended = false;
+  std::uint32_t app_status = 0;
+};
+
+/// A worker's half of a connection and the front's.
+struct Fixture {
+  Fixture() {
+    auto pair = os::make_socketpair(SOCK_STREAM);
+    REQUIRE(pair.has_value());
+    front = std::move(pair->first);
+    wire.open(std::move(pair->second), sockaddr_storage{});
+    pool.name = "www";
+    pool.ping_path = "/ping";
+    pool.status_path = "/status";
+    pool.ping_response = "pong";
+  }
+
+  void front_sends(std::string_view bytes) {
+    REQUIRE(::send(front.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+            static_cast<ssize_t>(bytes.size()));
+  }
+
+  /// Sends a request's head and reads it up to its last parameter.
+  void begin_request(const fcgi::Params& params, std::string_view rest = {}) {
+    std::string bytes;
+    fcgi::append_begin(bytes, 7, fcgi::Role::responder, false);
+    fcgi::append_params(bytes, 7, params);
+    bytes += rest;
+    front_sends(bytes);
+    REQUIRE(wire.receive(true) == Wire::Received::bytes);
+    fcgi::Event event;
+    do {
+      event = wire.next();
+      REQUIRE(event.kind != fcgi::Event::Kind::need_more);
+    } while (event.kind != fcgi::Event::Kind::params_end);
+    exchange.start(7, fcgi::Role::responder, steady_clock::now());
+  }
+
+  /// What the front has got so far.
+  Answer answer() {
+    Answer answer;
+    fcgi::ResponseParser parser(7);
+    char buffer[65536];
+    for (;;) {
+      const ssize_t got = ::recv(front.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+      if (got <= 0) return answer;
+      std::string_view input(buffer, static_cast<std::size_t>(got));
+      for (;;) {
+        const auto event = parser.next(input);
+        using Kind = fcgi::ResponseEvent::Kind;
+        if (event.kind == Kind::need_more) break;
+        REQUIRE(event.kind != Kind::bad);
+        if (event.kind == Kind::out_bytes) answer.out += event.bytes;
+        if (event.kind == Kind::err_bytes) answer.err += event.bytes;
+        if (event.kind == Kind::end) {
+          answer.ended = true;
+          answer.app_status = event.app_status;
+        }
+      }
+    }
+  }
+
+  os::UniqueFd front;
+  config::Pool pool;
+  scoreboard::Board board = std::move(*scoreboard::Board::create(1));
+  Wire wire;
+  Exchange exchange{pool, wire, board.pen(0)};
+};
+
+fcgi::Params params(
+    std::initializer_list<std::pair<std::string_view, std::string_view>> pairs) {
+  fcgi::Params made;
+  for (const auto& [name, value] : pairs) made.add(name, value);
+  return made;
+}
+
+std::string body_record(std::string_view bytes) {
+  std::string record;
+  fcgi::append_stdin(record, 7, bytes);
+  return record;
+}
+
+std::string body_end() {
+  std::string record;
+  fcgi::append_stdin_end(record, 7);
+  return record;
+}
+
+std::string_view text(std::span<const char> bytes) { return {bytes.data(), bytes.size()}; }
+
+}  // namespace
+
+TEST_CASE("the body comes as it arrives and ends with its empty record") {
+  Fixture f;
+  f.begin_request(params({{"REQUEST_METHOD", "POST"}}), body_record("first"));
+  CHECK(text(f.exchange.body()) == "first");
+  CHECK_FALSE(f.exchange.body_ended());
+  f.exchange.consume_body(5);
+  CHECK(f.exchange.body().empty());
+  CHECK_FALSE(f.exchange.body_ended());
+  CHECK((f.exchange.events() & POLLIN) != 0);
+  f.front_sends(body_record("second") + body_end());
+  f.exchange.pump();
+  CHECK(text(f.exchange.body()) == "second");
+  CHECK_FALSE(f.exchange.body_ended());
+  f.exchange.consume_body(3);
+  CHECK(text(f.exchange.body()) == "ond");
+  f.exchange.consume_body(3);
+  CHECK(f.exchange.body_ended());
+}
+
+TEST_CASE("body that nobody takes keeps the wire from reading, but not from seeing the end") {
+  Fixture f;
+  f.begin_request(params({}), body_record("waiting"));
+  CHECK((f.exchange.events() & POLLIN) == 0);
+  f.exchange.pump();
+  CHECK_FALSE(f.exchange.aborted());
+  f.front.reset();
+  f.exchange.pump();
+  CHECK(f.exchange.aborted());
+  CHECK(f.exchange.events() == 0);
+}
+
+TEST_CASE("ABORT_REQUEST is seen, before and after the end of the body") {
+  for (const bool after_end : {false, true}) {
+    Fixture f;
+    f.begin_request(params({}), after_end ? body_end() : "");
+    CHECK_FALSE(f.exchange.aborted());
+    std::string abort;
+    fcgi::append_abort(abort, 7);
+    f.front_sends(abort);
+    f.exchange.pump();
+    CHECK(f.exchange.aborted());
+  }
+}
+
+TEST_CASE("a front that closes its side has aborted") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  f.front.reset();
+  f.exchange.pump();
+  CHECK(f.exchange.aborted());
+}
+
+TEST_CASE("text for the front's error log waits for the header block") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  f.exchange.write_error("early\n");
+  CHECK(f.wire.writer().pending().empty());
+  f.exchange.begin(200, "Content-Type: text/plain\r\n\r\n");
+  const std::string body = "hello";
+  f.exchange.write({body.data(), body.size()});
+  f.exchange.end(0);
+  REQUIRE(f.exchange.send_all());
+  const Answer answer = f.answer();
+  CHECK(answer.out == "Content-Type: text/plain\r\n\r\nhello");
+  CHECK(answer.err == "early\n");
+  CHECK(answer.ended);
+  CHECK(f.exchange.body_bytes() == 5);
+}
+
+TEST_CASE("an answer of our own is a complete page, without body for HEAD") {
+  for (const bool head : {false, true}) {
+    Fixture f;
+    f.begin_request(params({{"REQUEST_METHOD", head ? "HEAD" : "GET"}}), body_end());
+    f.exchange.answer(504, "It took too long.");
+    f.exchange.end(0);
+    REQUIRE(f.exchange.send_all());
+    const Answer answer = f.answer();
+    CHECK(answer.out.starts_with("Status: 504 Gateway Timeout\r\n"));
+    CHECK((answer.out.find("It took too long.") == std::string::npos) == head);
+    const std::size_t at = answer.out.find("\r\n\r\n");
+    REQUIRE(at != std::string::npos);
+    const std::string length = std::to_string(answer.out.size() - at - 4);
+    if (!head) CHECK(answer.out.find("Content-Length: " + length + "\r\n") != std::string::npos);
+  }
+}
+
+TEST_CASE("a text longer than the buffer is sent while the client reads") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  f.exchange.begin(200, "\r\n");
+  const std::string large(1'000'000, 'x');
+  const auto reader = os::make_pipe();
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    std::size_t total = 0;
+    char buffer[65536];
+    ::shutdown(f.front.get(), SHUT_WR);
+    while (total < large.size()) {
+      const ssize_t got = ::recv(f.front.get(), buffer, sizeof buffer, 0);
+      if (got <= 0) break;
+      total += static_cast<std::size_t>(got);
+    }
+    (void)!::write(reader->write.get(), &total, sizeof total);
+    ::_exit(0);
+  }
+  f.exchange.write_all(large);
+  f.exchange.end(0);
+  CHECK(f.exchange.send_all());
+  std::size_t total = 0;
+  REQUIRE(::read(reader->read.get(), &total, sizeof total) == sizeof total);
+  REQUIRE(::waitpid(pid, nullptr, 0) == pid);
+  CHECK(total >= large.size());
+  CHECK(f.exchange.body_bytes() == large.size());
+}
+
+TEST_CASE("the log shows SCRIPT_NAME with PATH_INFO, once") {
+  struct Row {
+    const char* name;
+    const char* info;
+    const char* uri;
+  };
+  for (const Row& row : {Row{"/git", "/demo.git", "/git/demo.git"},
+                         Row{"/git/demo.git", "/demo.git", "/git/demo.git"},
+                         Row{"/a", "", "/a"}, Row{"", "", ""}}) {
+    Fixture f;
+    f.begin_request(params({{"SCRIPT_NAME", row.name}, {"PATH_INFO", row.info}}), body_end());
+    CHECK(f.exchange.uri() == row.uri);
+  }
+}
+
+TEST_CASE("response headers are looked up by their exact name") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  f.exchange.begin(200, "X-One: 1\r\nContent-Type:  text/html \r\n\r\n");
+  CHECK(f.exchange.response_header("Content-Type") == "text/html");
+  CHECK_FALSE(f.exchange.response_header("content-type").has_value());
+  CHECK_FALSE(f.exchange.response_header("X").has_value());
+}
+
+TEST_CASE("ping and status are known by SCRIPT_NAME") {
+  struct Row {
+    const char* name;
+    Route route;
+  };
+  for (const Row& row : {Row{"/ping", Route::ping}, Row{"/status", Route::status},
+                         Row{"/ping/", Route::application}, Row{"", Route::application}}) {
+    Fixture f;
+    f.begin_request(params({{"SCRIPT_NAME", row.name}}), body_end());
+    CHECK(choose_route(f.pool, f.exchange) == row.route);
+  }
+  Fixture off;
+  off.pool.ping_path.clear();
+  off.begin_request(params({}), body_end());
+  CHECK(choose_route(off.pool, off.exchange) == Route::application);
+}
+
+TEST_CASE("management records are answered between the records of a request") {
+  Fixture f;
+  fcgi::Params asked;
+  asked.add("FCGI_MPXS_CONNS", "");
+  std::string record;
+  fcgi::append_get_values(record, asked);
+  f.begin_request(params({}), record + body_end());
+  f.exchange.begin(200, "\r\n");
+  f.exchange.end(0);
+  REQUIRE(f.exchange.send_all());
+  char buffer[4096];
+  const ssize_t got = ::recv(f.front.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+  REQUIRE(got > 0);
+  CHECK(std::string(buffer, static_cast<std::size_t>(got)).find("FCGI_MPXS_CONNS0") !=
+        std::string::npos);
+}
