@@ -11,11 +11,11 @@
 #include "fpm/cli/options.hpp"
 #include "fpm/config/describe.hpp"
 #include "fpm/config/load.hpp"
+#include "fpm/log/access_format.hpp"
 #include "fpm/log/log.hpp"
 #include "fpm/master/master.hpp"
 #include "fpm/master/pid_file.hpp"
 #include "fpm/os/process.hpp"
-#include "fpm/worker/access_format.hpp"
 #include "fpm/worker/worker.hpp"
 
 namespace fpm::cli {
@@ -128,7 +128,7 @@ int main(int argc, char** argv) {
   config::LoadOptions load;
   load.allow_root = options.allow_root;
   load.check_access_format = [](std::string_view format) {
-    return worker::check_access_format(format);
+    return log::check_access_format(format);
   };
   const config::Loaded loaded = config::load(options.config_file, load);
   if (options.test > 0) return test_config(loaded, options.test);

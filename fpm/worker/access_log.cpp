@@ -22,7 +22,7 @@ std::string_view name_of(handlers::End end) {
 }
 
 /// Parameters and response headers of an exchange, by name.
-class Lookup final : public AccessLookup {
+class Lookup final : public log::AccessLookup {
  public:
   explicit Lookup(const Exchange& exchange) : exchange_(exchange) {}
 
@@ -42,7 +42,7 @@ class Lookup final : public AccessLookup {
 AccessLog::AccessLog(const config::Pool& pool, int fd, pid_t master_pid)
     : pool_(pool), fd_(fd), master_pid_(master_pid), pid_(::getpid()) {
   // The format was checked when the configuration was read.
-  if (fd_ >= 0) format_ = compile_access_format(pool.access_format).format;
+  if (fd_ >= 0) format_ = log::compile_access_format(pool.access_format).format;
 }
 
 void AccessLog::begin() {
@@ -54,7 +54,7 @@ void AccessLog::write(const Exchange& exchange, const char* peer, handlers::End 
   if (fd_ < 0) return;
   const fcgi::Params& params = exchange.params();
   const Lookup lookup(exchange);
-  AccessRecord record;
+  log::AccessRecord record;
   record.pool = pool_.name;
   record.remote = peer[0] == '-' ? std::string_view() : std::string_view(peer);
   record.method = params.last_non_empty("REQUEST_METHOD");
@@ -76,7 +76,7 @@ void AccessLog::write(const Exchange& exchange, const char* peer, handlers::End 
   record.cpu_system = exchange.usage().system;
   record.memory = exchange.usage().peak_bytes;
   record.lookup = &lookup;
-  const AccessFormat::Line line = format_.render(record, line_);
+  const log::AccessFormat::Line line = format_.render(record, line_);
   if (line.size == 0) return;
   const ssize_t written = ::write(fd_, line_.data(), line.size);
   if (written < 0 && !failed_) {

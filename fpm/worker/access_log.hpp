@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "fpm/worker/access_format.hpp"
+#include "fpm/log/access_format.hpp"
 #include "fpm/worker/exchange.hpp"
 
 namespace fpm::worker {
@@ -27,7 +27,7 @@ class AccessLog {
   int fd_;
   pid_t master_pid_;
   pid_t pid_;
-  AccessFormat format_;
+  log::AccessFormat format_;
   bool failed_ = false;
   std::chrono::system_clock::time_point accepted_{};
   std::array<char, 8192> line_{};

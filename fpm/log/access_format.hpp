@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace fpm::worker {
+namespace fpm::log {
 
 /// What a request can be asked for by name.
 class AccessLookup {
@@ -93,4 +93,4 @@ CompiledAccessFormat compile_access_format(std::string_view text);
 /// The error of compile_access_format() alone, "" for a good format.
 std::string check_access_format(std::string_view text);
 
-}  // namespace fpm::worker
+}  // namespace fpm::log

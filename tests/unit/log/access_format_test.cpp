@@ -1,4 +1,4 @@
-#include "fpm/worker/access_format.hpp"
+#include "fpm/log/access_format.hpp"
 
 #include <stdlib.h>
 #include <time.h>
@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-using namespace fpm::worker;
+using namespace fpm::log;
 using namespace std::chrono_literals;
 
 namespace {

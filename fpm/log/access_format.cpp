@@ -1,4 +1,4 @@
-#include "fpm/worker/access_format.hpp"
+#include "fpm/log/access_format.hpp"
 
 #include <fmt/format.h>
 #include <locale.h>
@@ -9,7 +9,7 @@
 
 #include "fpm/log/text.hpp"
 
-namespace fpm::worker {
+namespace fpm::log {
 namespace {
 
 constexpr std::string_view kHex = "0123456789ABCDEF";
@@ -56,7 +56,7 @@ class Out {
 
 void add_value(Out& out, std::string_view value) {
   while (!value.empty() && !out.full()) {
-    const std::size_t plain = log::harmless_prefix(value);
+    const std::size_t plain = harmless_prefix(value);
     out.add(value.substr(0, plain));
     value.remove_prefix(plain);
     if (value.empty()) return;
@@ -103,7 +103,7 @@ std::size_t json_plain_prefix(std::string_view text) {
   std::size_t end = 0;
   while (end < text.size()) {
     const auto byte = static_cast<unsigned char>(text[end]);
-    const std::size_t length = log::utf8_length(text.substr(end));
+    const std::size_t length = utf8_length(text.substr(end));
     if (byte < 0x20 || byte == 0x7f || byte == '"' || byte == '\\' || length == 0) break;
     end += length;
   }
@@ -418,4 +418,4 @@ CompiledAccessFormat compile_access_format(std::string_view text) {
 
 std::string check_access_format(std::string_view text) { return compile_access_format(text).error; }
 
-}  // namespace fpm::worker
+}  // namespace fpm::log
