@@ -46,6 +46,8 @@ class Fpm(Daemon):
 
     def _complete(self, name, lines):
         lines = lines.strip().replace("{dir}", str(self.dir))
+        if f"{self.dir}/cgi" in lines:
+            (self.dir / "cgi").mkdir(mode=0o755, exist_ok=True)
         said = set(re.findall(r"^\s*([\w.]+)\s*=", lines, re.M))
         defaults = {
             "listen": f"{self.dir}/{name}.sock",
@@ -126,7 +128,10 @@ class Fpm(Daemon):
         if not self.running():
             return
         if self.case.failed:
+            family = procs.descendants(self.pid)
             self.kill()
+            for one in family:
+                procs.end(one.pid)
         else:
             self.stop(signal.SIGTERM)
 
