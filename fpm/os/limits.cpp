@@ -1,0 +1,160 @@
+#include "fpm/os/limits.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <string_view>
+
+#include "fpm/os/fd.hpp"
+
+namespace fpm::os {
+
+namespace {
+
+struct LimitName {
+  __rlimit_resource resource;
+  const char* name;
+};
+
+LimitName named(Limit limit) {
+  switch (limit) {
+    case Limit::files: return {RLIMIT_NOFILE, "rlimit_files"};
+    case Limit::core: return {RLIMIT_CORE, "rlimit_core"};
+    case Limit::address_space: return {RLIMIT_AS, "rlimit_as"};
+    case Limit::processes: return {RLIMIT_NPROC, "rlimit_nproc"};
+  }
+  return {RLIMIT_NOFILE, "rlimit_files"};
+}
+
+}  // namespace
+
+Result<void> set_limit(Limit limit, std::uint64_t value) {
+  const LimitName which = named(limit);
+  const bool unlimited = value == kUnlimited;
+  const auto amount = unlimited ? RLIM_INFINITY : static_cast<rlim_t>(value);
+  const rlimit both{amount, amount};
+  if (::setrlimit(which.resource, &both) < 0) {
+    return last_error(fmt::format("failed to set {} = {}", which.name,
+                                  unlimited ? "unlimited" : std::to_string(value)));
+  }
+  return {};
+}
+
+Result<rlimit> raise_file_limit() {
+  rlimit before{};
+  if (::getrlimit(RLIMIT_NOFILE, &before) < 0) return last_error("getrlimit");
+  const rlimit raised{before.rlim_max, before.rlim_max};
+  if (::setrlimit(RLIMIT_NOFILE, &raised) < 0) return last_error("raise the limit of open files");
+  return before;
+}
+
+Result<void> restore_file_limit(const rlimit& before) {
+  if (::setrlimit(RLIMIT_NOFILE, &before) < 0) return last_error("restore the limit of open files");
+  return {};
+}
+
+std::uint64_t file_limit() {
+  rlimit now{};
+  if (::getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_cur == RLIM_INFINITY) return kUnlimited;
+  return now.rlim_cur;
+}
+
+Result<void> set_priority(int nice) {
+  if (::setpriority(PRIO_PROCESS, 0, nice) < 0) {
+    return last_error(fmt::format("failed to set process.priority = {}", nice));
+  }
+  return {};
+}
+
+namespace {
+
+/// Puts a list such as "0-3,8" into `set`. @return it is one.
+bool parse_cpu_list(std::string_view list, cpu_set_t& set) {
+  CPU_ZERO(&set);
+  const auto number = [&list](unsigned& value) {
+    const auto [stop, failure] = std::from_chars(list.data(), list.data() + list.size(), value);
+    if (failure != std::errc() || value >= CPU_SETSIZE) return false;
+    list.remove_prefix(static_cast<std::size_t>(stop - list.data()));
+    return true;
+  };
+  for (;;) {
+    unsigned first = 0;
+    if (!number(first)) return false;
+    unsigned last = first;
+    if (!list.empty() && list.front() == '-') {
+      list.remove_prefix(1);
+      if (!number(last) || last < first) return false;
+    }
+    for (unsigned cpu = first; cpu <= last; ++cpu) CPU_SET(cpu, &set);
+    if (list.empty()) return true;
+    if (list.front() != ',') return false;
+    list.remove_prefix(1);
+  }
+}
+
+}  // namespace
+
+bool is_cpu_list(const std::string& list) {
+  cpu_set_t set;
+  return parse_cpu_list(list, set);
+}
+
+Result<void> set_affinity(const std::string& list) {
+  cpu_set_t set;
+  const std::string step = fmt::format("failed to set process.cpu_affinity = {}", list);
+  if (!parse_cpu_list(list, set)) return Error(EINVAL, step);
+  if (::sched_setaffinity(0, sizeof set, &set) < 0) return last_error(step);
+  return {};
+}
+
+Result<void> set_dumpable(bool on) {
+  if (::prctl(PR_SET_DUMPABLE, on ? 1UL : 0UL, 0UL, 0UL, 0UL) < 0) {
+    return last_error("failed to set process.dumpable");
+  }
+  return {};
+}
+
+Result<void> give_up_new_privileges() {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) < 0) return last_error("no_new_privs");
+  return {};
+}
+
+namespace {
+
+/// The file of this thread's confinement, opened; of two security modules each has its own, and
+/// the older name may belong to the other one.
+UniqueFd open_confinement(int flags) {
+  for (const char* path : {"/proc/thread-self/attr/apparmor/current",
+                           "/proc/thread-self/attr/current"}) {
+    UniqueFd fd(::open(path, flags | O_CLOEXEC));
+    if (fd) return fd;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> change_apparmor_hat(const std::string& hat) {
+  char text[1024];
+  UniqueFd file = open_confinement(O_RDONLY);
+  const ssize_t count = file ? ::read(file.get(), text, sizeof text) : -1;
+  if (count < 0) return last_error("failed to query apparmor confinement");
+  // "/usr/sbin/fpm (enforce)\n"
+  std::string_view current(text, static_cast<std::size_t>(count));
+  current = current.substr(0, current.find_first_of(std::string_view("\n\0", 2)));
+  if (const auto mode = current.rfind(" ("); mode != current.npos) current = current.substr(0, mode);
+  const std::string wanted = fmt::format("{}//{}", current, hat);
+  const std::string command = fmt::format("changeprofile {}", wanted);
+  file = open_confinement(O_WRONLY);
+  if (!file || ::write(file.get(), command.data(), command.size()) < 0) {
+    return last_error(fmt::format("failed to change to new confinement ({})", wanted));
+  }
+  return {};
+}
+
+}  // namespace fpm::os

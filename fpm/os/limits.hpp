@@ -1,0 +1,57 @@
+// What a process may use and how it is scheduled.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "fpm/os/error.hpp"
+
+namespace fpm::os {
+
+enum class Limit { files, core, address_space, processes };
+
+/// No bound.
+inline constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};
+
+/// Sets the soft and the hard limit. Unit: descriptors, bytes, bytes, processes of the user.
+/// Errors: EPERM above the hard limit without CAP_SYS_RESOURCE or, for files, above fs.nr_open.
+/// Source: setrlimit(2).
+Result<void> set_limit(Limit limit, std::uint64_t value);
+
+/// The master needs a descriptor or more for each worker; programs that select(2) must not get
+/// descriptors above 1023. So the master raises its soft limit of open files to the hard one, and
+/// every child puts back what was.
+/// @return the limits before. Source: setrlimit(2) RLIMIT_NOFILE, "Note on select" of file(5).
+Result<rlimit> raise_file_limit();
+/// In a child: the soft limit of `before` again.
+Result<void> restore_file_limit(const rlimit& before);
+/// The soft limit of open files now.
+std::uint64_t file_limit();
+
+/// The process's nice value, -20..19. Error: EACCES or EPERM without CAP_SYS_NICE for less than
+/// what it is. Source: setpriority(2).
+Result<void> set_priority(int nice);
+
+/// Binds the process to processors: "0-3,8". Error: EINVAL if it is no such list or none of them
+/// is there. Source: sched_setaffinity(2), cpuset(7) "List format".
+Result<void> set_affinity(const std::string& list);
+/// "0-3,8" is a list; numbers are at most 1023 and ascending in a range.
+bool is_cpu_list(const std::string& list);
+
+/// Whether the process dumps core, and its user may trace it: PR_SET_DUMPABLE. Every change of user
+/// turns it off. Source: prctl(2).
+Result<void> set_dumpable(bool on);
+
+/// No program that is executed from now on gains rights: setuid bits and file capabilities are
+/// ignored, for ever and for all descendants. Source: prctl(2) PR_SET_NO_NEW_PRIVS.
+Result<void> give_up_new_privileges();
+
+/// Changes to the AppArmor profile CURRENT//HAT. Errors: as php-fpm words them, "failed to query
+/// apparmor confinement" (EINVAL where the kernel has no AppArmor), "failed to change to new
+/// confinement". Source: aa_change_profile(2), apparmor(7).
+Result<void> change_apparmor_hat(const std::string& hat);
+
+}  // namespace fpm::os
