@@ -24,7 +24,7 @@ class Environment {
   /// Adds the request's parameters to `base`; they win. Of a repeated name the last non-empty value
   /// holds. Dropped are: empty names, names with `=` or NUL, values with NUL (they would be cut),
   /// HTTP_PROXY (clients set it by a header, and programs believe it: "httpoxy"),
-  /// HTTP_TRANSFER_ENCODING (the body comes decoded), an empty CONTENT_LENGTH (the body then ends by
+  /// HTTP_TRANSFER_ENCODING (the body comes decoded), an empty CONTENT_LENGTH (the body ends by
   /// end of file), and what steers the dynamic loader or the shell: LD_*, BASH_FUNC_*, BASH_ENV,
   /// GCONV_PATH, GLIBC_TUNABLES (env[] may set those).
   /// Set where the front left them out (RFC 3875 §4.1): GATEWAY_INTERFACE, QUERY_STRING,

@@ -35,7 +35,7 @@ class HeaderParser {
   /// Complete: the block for the front, fields in the script's order, a Status first if there was
   /// one, CRLF, ended by the blank line.
   const std::string& block() const { return block_; }
-  /// Malformed: what was wrong, in words for the log, with the line in question, bytes as they came.
+  /// Malformed: what was wrong, in words for the log, with the line as it came.
   const std::string& problem() const { return problem_; }
 
  private:

@@ -23,6 +23,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kGrace{20};
 // For a process to go after KILL; longer only where the kernel holds it (a dead file server).
 constexpr milliseconds kPatience{1000};
+// How long a body may stand still before an answer that waits for its end begins without it.
+constexpr milliseconds kStall{200};
 
 std::size_t waiting_in(int fd) {
   int bytes = 0;
@@ -57,6 +59,7 @@ Run::Run(Exchange& exchange, const config::Pool& pool, const std::string& path, 
       out_(std::move(started.out)),
       err_(std::move(started.err)),
       buffer_(buffer),
+      body_moved_(since),
       error_lines_([&exchange](std::string_view line) {
         say(exchange, log::Level::warning, fmt::format("script said into stderr: \"{}\"", line));
       }) {}
@@ -78,7 +81,7 @@ Outcome Run::go() {
     if (ended_) read_output();
     if (!pass_output()) return malformed();
     if (drained()) return finish();
-    if (!wait()) return timed_out();
+    if (!wait_for_events()) return timed_out();
   }
 }
 
@@ -90,6 +93,7 @@ void Run::feed_input() {
     const ssize_t written = ::write(in_.get(), body.data(), body.size());
     if (written > 0) {
       exchange_.consume_body(static_cast<std::size_t>(written));
+      body_moved_ = Clock::now();
     } else if (written < 0 && errno == EINTR) {
       continue;
     } else if (written < 0 && errno == EAGAIN) {
@@ -103,7 +107,7 @@ void Run::feed_input() {
 }
 
 // @return false if the request's time is up.
-bool Run::wait() {
+bool Run::wait_for_events() {
   pollfd fds[5] = {};
   enum { client, in, out, err, script };
   for (auto& entry : fds) entry.fd = -1;
@@ -116,14 +120,16 @@ bool Run::wait() {
   if (!ended_) fds[script] = {pidfd_.get(), POLLIN, 0};
 
   const auto deadline = exchange_.deadline();
-  const bool limited = deadline != Clock::time_point::max();
-  const timespec time = limited ? time_until(deadline) : timespec{};
+  const bool holding = header_.state() == HeaderParser::State::complete && !exchange_.begun();
+  const auto wake = holding ? std::min(deadline, held_until()) : deadline;
+  const bool limited = wake != Clock::time_point::max();
+  const timespec time = limited ? time_until(wake) : timespec{};
   // Signals come in here and nowhere else: one that moves the deadline (the worker is to end) is
   // not missed between the look at the deadline and the wait.
   const int ready =
       ::ppoll(fds, std::size(fds), limited ? &time : nullptr, &signals_blocked_.before());
-  if (limited && Clock::now() >= deadline) return false;
-  if (ready <= 0) return true;  // EINTR: deadline() is looked at anew
+  if (limited && Clock::now() >= deadline) return false;  // else what is held back may go
+  if (ready <= 0) return true;                            // EINTR: deadline() is looked at anew
 
   if (fds[client].revents != 0) exchange_.pump();
   if (fds[err].revents != 0) read_errors();
@@ -175,17 +181,29 @@ void Run::script_ended() {
   err_.reset();
 }
 
+// nginx stops sending the body for good as soon as the answer's header reaches it, and a script
+// that prints a header and then reads (git http-backend does) would wait for the rest for ever. So
+// the answer begins when the body is in, is not wanted, or what the script prints meanwhile fits no
+// more. @return when it begins though none of this has happened; min(): now, max(): not yet.
+Clock::time_point Run::held_until() const {
+  const bool body_flows = in_ && !ended_ && !exchange_.body_ended();
+  if (!body_flows || end_ == buffer_.size()) return Clock::time_point::min();
+  // A script in conversation with its client prints more than a header and waits for the next
+  // piece, which the client sends when it has seen the answer to the last.
+  const bool stalled = begin_ < end_ && exchange_.body().empty();
+  return stalled ? body_moved_ + kStall : Clock::time_point::max();
+}
+
 // @return false if the script's header block is malformed.
 bool Run::pass_output() {
   if (discard_) begin_ = end_ = 0;
   if (begin_ < end_ && header_.state() == HeaderParser::State::incomplete) {
     begin_ += header_.feed({buffer_.data() + begin_, end_ - begin_});
-    if (header_.state() == HeaderParser::State::malformed) return false;
-    if (header_.state() == HeaderParser::State::complete) {
-      exchange_.begin(header_.status(), header_.block());
-    }
   }
-  if (header_.state() == HeaderParser::State::complete) {
+  if (header_.state() == HeaderParser::State::malformed) return false;
+  const bool ready = header_.state() == HeaderParser::State::complete && !exchange_.begun();
+  if (ready && Clock::now() >= held_until()) exchange_.begin(header_.status(), header_.block());
+  if (exchange_.begun()) {
     const std::size_t size = std::min(exchange_.room(), end_ - begin_);
     if (size > 0) exchange_.write(std::span<const char>(buffer_.data() + begin_, size));
     begin_ += size;

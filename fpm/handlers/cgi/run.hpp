@@ -45,10 +45,11 @@ class Run {
 
  private:
   void feed_input();
-  bool wait();
+  bool wait_for_events();
   void read_output();
   void read_errors();
   void script_ended();
+  std::chrono::steady_clock::time_point held_until() const;
   bool pass_output();
 
   Outcome finish();
@@ -75,6 +76,7 @@ class Run {
   std::size_t left_ = 0;             // of what an ended script left in its pipe
   bool ended_ = false;               // the script's own process
   bool discard_ = false;             // the client is gone and the script goes on
+  std::chrono::steady_clock::time_point body_moved_;  // when the script last took some of it
   HeaderParser header_;
   ErrorLines error_lines_;
 };

@@ -48,7 +48,7 @@ class DiskFiles final : public Files {
 /// The program to be executed.
 struct Script {
   std::string path;       ///< absolute, as the front named it
-  std::string path_info;  ///< what followed it in SCRIPT_FILENAME; empty: the front's PATH_INFO holds
+  std::string path_info;  ///< what followed it in SCRIPT_FILENAME; empty: the front's holds
 };
 
 /// Why none is executed.

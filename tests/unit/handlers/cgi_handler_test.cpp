@@ -18,17 +18,19 @@ std::size_t open_descriptors() {
   return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
+void send_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t now = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+    if (now <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(now));
+  }
+}
+
 // Both directions of a client at once: sends `body`, reads the answer to its end.
 class Client {
  public:
   Client(int fd, std::string body)
-      : writer_([fd, text = std::move(body)] {
-          for (std::size_t sent = 0; sent < text.size();) {
-            const ssize_t now = ::send(fd, text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
-            if (now <= 0) return;
-            sent += static_cast<std::size_t>(now);
-          }
-        }),
+      : writer_([fd, text = std::move(body)] { send_all(fd, text); }),
         reader_([this, fd] { answer_ = FakeExchange::read_all(fd); }) {}
   std::string answer() {
     writer_.join();
@@ -129,9 +131,9 @@ TEST_CASE("what may not be run is refused with a page that holds no path") {
   std::filesystem::create_symlink("../outside.cgi", rig.path("root/link.cgi"));
   std::filesystem::create_symlink(rig.path("root/fine.cgi"), rig.path("root/absolute.cgi"));
   const std::pair<const char*, int> rows[] = {
-      {"root/missing", 404},      {"root/sub", 403},           {"root/plain", 403},
-      {"outside.cgi", 403},       {"not-there", 403},          {"root/link.cgi", 403},
-      {"root/../outside.cgi", 403}, {"root/fine.cgi", 502},    {"root/absolute.cgi", 502},
+      {"root/missing", 404},        {"root/sub", 403},      {"root/plain", 403},
+      {"outside.cgi", 403},         {"not-there", 403},     {"root/link.cgi", 403},
+      {"root/../outside.cgi", 403}, {"root/fine.cgi", 502}, {"root/absolute.cgi", 502},
   };
   for (const auto& [name, status] : rows) {  // 502: run, and the empty script gives no answer
     CAPTURE(name);
@@ -157,6 +159,50 @@ TEST_CASE("a script that answers before it reads, and at length, deadlocks with 
   CHECK(answer.substr(300'000) == "400000\n");
 }
 
+TEST_CASE("an answer does not begin before the body is in, since nginx would stop sending it") {
+  Rig rig;
+  rig.fifo("printed");
+  FakeExchange exchange;
+  exchange.body_size = 400'000;
+  const int client = exchange.client.get();
+  bool early = false;
+  std::thread front([&] {
+    const os::UniqueFd printed(::open(rig.path("printed").c_str(), O_RDONLY | O_CLOEXEC));
+    FakeExchange::read_all(printed.get());  // the script has printed its header
+    const std::string half(200'000, 'b');
+    send_all(client, half);
+    char byte = 0;
+    early = ::recv(client, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+    send_all(client, half);
+  });
+  const Outcome outcome =
+      rig.run(exchange, rig.script(std::string(kHeader) + "echo x; : > printed; wc -c"));
+  front.join();
+  CHECK(outcome.end == End::ok);
+  CHECK_FALSE(early);
+  CHECK(exchange.received() == "x\n400000\n");
+}
+
+TEST_CASE("a script may talk with its client, line by line, while the body is open") {
+  Rig rig;
+  FakeExchange exchange;
+  exchange.body_size = 8;
+  std::string heard;
+  std::thread client([&heard, fd = exchange.client.get()] {
+    for (const char* line : {"one\n", "two\n"}) {
+      send_all(fd, line);
+      char reply[64];
+      const ssize_t got = ::recv(fd, reply, 8, MSG_WAITALL);
+      heard.append(reply, got > 0 ? static_cast<std::size_t>(got) : 0);
+    }
+  });
+  const Outcome outcome = rig.run(
+      exchange, rig.script(std::string(kHeader) + "while read line; do echo \"got $line\"; done"));
+  client.join();
+  CHECK(outcome.end == End::ok);
+  CHECK(heard == "got one\ngot two\n");
+}
+
 TEST_CASE("a body streams through a script that echoes it") {
   Rig rig;
   FakeExchange exchange;
@@ -175,7 +221,8 @@ TEST_CASE("a script that does not read its body is answered all the same") {
   FakeExchange exchange;
   exchange.body_size = 400'000;
   Client client(exchange.client.get(), std::string(400'000, 'b'));
-  const Outcome outcome = rig.run(exchange, rig.script("exec <&-\n" + std::string(kHeader) + "echo ok"));
+  const Outcome outcome =
+      rig.run(exchange, rig.script("exec <&-\n" + std::string(kHeader) + "echo ok"));
   exchange.close();
   CHECK(outcome.end == End::ok);
   CHECK(client.answer() == "ok\n");
@@ -195,7 +242,8 @@ TEST_CASE("a long answer whose end is still in the pipe when the script ends arr
 TEST_CASE("standard error goes to the log line by line and to the front") {
   Rig rig;
   FakeExchange exchange;
-  rig.run(exchange, rig.script("echo one >&2; " + std::string(kHeader) + "printf 'two\nthree' >&2"));
+  rig.run(exchange,
+          rig.script("echo one >&2; " + std::string(kHeader) + "printf 'two\nthree' >&2"));
   CHECK(exchange.lines == std::vector<std::string>{"script said into stderr: \"one\"",
                                                    "script said into stderr: \"two\"",
                                                    "script said into stderr: \"three\""});
@@ -210,7 +258,8 @@ TEST_CASE("neither a script nor a client can forge lines of the log") {
   FakeExchange other;
   rig.run(other, rig.path("a\n[22-Nov-2026] ALERT: forged"));
   REQUIRE(other.lines.size() == 1);
-  for (const std::string& text : {other.lines.front(), other.errors.substr(0, other.errors.size() - 1)}) {
+  for (const std::string& text :
+       {other.lines.front(), other.errors.substr(0, other.errors.size() - 1)}) {
     CHECK(text.find('\n') == text.npos);
     CHECK(text.find("a\\x0A[22-Nov-2026] ALERT: forged") != text.npos);
   }
@@ -251,8 +300,8 @@ TEST_CASE("a repeated parameter is told once") {
 TEST_CASE("the script's CPU time and memory are told") {
   Rig rig;
   FakeExchange exchange;
-  rig.run(exchange, rig.script(std::string(kHeader) +
-                               "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"));
+  rig.run(exchange,
+          rig.script(std::string(kHeader) + "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"));
   CHECK((exchange.usage.user + exchange.usage.system).count() > 0);
   CHECK(exchange.usage.peak_bytes > 100'000);
 }

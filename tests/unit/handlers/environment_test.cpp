@@ -30,21 +30,24 @@ TEST_CASE("a script's environment begins with PATH, HOME and USER alone") {
   const char* const inherited[] = {"SECRET=x", nullptr};
   Pool pool;
   pool.clear_env = true;
-  CHECK(base_environment(pool, "/home/web", "web", inherited) ==
-        Variables{{"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"HOME", "/home/web"}, {"USER", "web"}});
+  CHECK(
+      base_environment(pool, "/home/web", "web", inherited) ==
+      Variables{{"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"HOME", "/home/web"}, {"USER", "web"}});
   CHECK(base_environment(pool, "", "", nullptr) ==
         Variables{{"PATH", "/usr/local/bin:/usr/bin:/bin"}});
 }
 
 TEST_CASE("clear_env = no hands on what fpm was started with, less what is fpm's own") {
-  const char* const inherited[] = {"PATH=/opt/bin",  "HOME=/root",     "TZ=UTC",      "=odd", "none",
-                                   "NOTIFY_SOCKET=x", "WATCHDOG_PID=1", "LISTEN_FDS=1",
-                                   "FPM_SOCKETS=x",   "EMPTY=",         nullptr};
+  const char* const inherited[] = {
+      "PATH=/opt/bin",  "HOME=/root",   "TZ=UTC",        "=odd",   "none", "NOTIFY_SOCKET=x",
+      "WATCHDOG_PID=1", "LISTEN_FDS=1", "FPM_SOCKETS=x", "EMPTY=", nullptr};
   Pool pool;
   pool.clear_env = false;
-  CHECK(base_environment(pool, "/home/web", "web", inherited) ==
-        Variables{{"PATH", "/opt/bin"}, {"HOME", "/home/web"}, {"TZ", "UTC"}, {"EMPTY", ""},
-                  {"USER", "web"}});
+  CHECK(base_environment(pool, "/home/web", "web", inherited) == Variables{{"PATH", "/opt/bin"},
+                                                                           {"HOME", "/home/web"},
+                                                                           {"TZ", "UTC"},
+                                                                           {"EMPTY", ""},
+                                                                           {"USER", "web"}});
 }
 
 TEST_CASE("env[] wins over the pool's user and may set what requests may not") {

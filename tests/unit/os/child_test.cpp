@@ -61,7 +61,8 @@ bool is_gone(pid_t group) { return ::kill(-group, 0) < 0 && errno == ESRCH; }
 TEST_CASE("a program gets its descriptors, folder, environment and a group of its own") {
   auto pipe = make_pipe();
   REQUIRE(pipe.has_value());
-  auto child = start_shell("pwd; echo $A; cut -d' ' -f5 /proc/$$/stat", 0, pipe->write.get(), "/usr");
+  auto child =
+      start_shell("pwd; echo $A; cut -d' ' -f5 /proc/$$/stat", 0, pipe->write.get(), "/usr");
   REQUIRE(child.has_value());
   pipe->write.reset();
   CHECK(read_all(pipe->read.get()) == "/usr\nb\n" + std::to_string(child->pid) + "\n");
@@ -127,8 +128,9 @@ TEST_CASE("a group that goes by TERM is not killed, and one that does not is") {
     const char* text;
     int code;
   };
-  for (const Row& row : {Row{"trap 'exit 9' TERM; echo; read x & while :; do wait; done", 9},
-                         Row{"trap '' TERM; echo; read x & while :; do wait; done", 128 + SIGKILL}}) {
+  for (const Row& row :
+       {Row{"trap 'exit 9' TERM; echo; read x & while :; do wait; done", 9},
+        Row{"trap '' TERM; echo; read x & while :; do wait; done", 128 + SIGKILL}}) {
     CAPTURE(row.text);
     auto out = make_pipe(), in = make_pipe();
     REQUIRE((in.has_value() && out.has_value()));
