@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <string_view>
 
 #include "fpm/os/fd.hpp"
@@ -71,44 +70,16 @@ Result<void> set_priority(int nice) {
   return {};
 }
 
-namespace {
-
-/// Puts a list such as "0-3,8" into `set`. @return it is one.
-bool parse_cpu_list(std::string_view list, cpu_set_t& set) {
+Result<void> set_affinity(const std::vector<int>& processors) {
+  cpu_set_t set;
   CPU_ZERO(&set);
-  const auto number = [&list](unsigned& value) {
-    const auto [stop, failure] = std::from_chars(list.data(), list.data() + list.size(), value);
-    if (failure != std::errc() || value >= CPU_SETSIZE) return false;
-    list.remove_prefix(static_cast<std::size_t>(stop - list.data()));
-    return true;
-  };
-  for (;;) {
-    unsigned first = 0;
-    if (!number(first)) return false;
-    unsigned last = first;
-    if (!list.empty() && list.front() == '-') {
-      list.remove_prefix(1);
-      if (!number(last) || last < first) return false;
-    }
-    for (unsigned cpu = first; cpu <= last; ++cpu) CPU_SET(cpu, &set);
-    if (list.empty()) return true;
-    if (list.front() != ',') return false;
-    list.remove_prefix(1);
+  for (const int cpu : processors) {
+    if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(cpu), &set);
   }
-}
-
-}  // namespace
-
-bool is_cpu_list(const std::string& list) {
-  cpu_set_t set;
-  return parse_cpu_list(list, set);
-}
-
-Result<void> set_affinity(const std::string& list) {
-  cpu_set_t set;
-  const std::string step = fmt::format("failed to set process.cpu_affinity = {}", list);
-  if (!parse_cpu_list(list, set)) return Error(EINVAL, step);
-  if (::sched_setaffinity(0, sizeof set, &set) < 0) return last_error(step);
+  if (::sched_setaffinity(0, sizeof set, &set) < 0) {
+    return last_error(
+        fmt::format("failed to set process.cpu_affinity = {}", fmt::join(processors, ",")));
+  }
   return {};
 }
 

@@ -4,8 +4,8 @@
 #include <sys/resource.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "fpm/os/error.hpp"
 
@@ -35,11 +35,9 @@ std::uint64_t file_limit();
 /// what it is. Source: setpriority(2).
 Result<void> set_priority(int nice);
 
-/// Binds the process to processors: "0-3,8". Error: EINVAL if it is no such list or none of them
-/// is there. Source: sched_setaffinity(2), cpuset(7) "List format".
-Result<void> set_affinity(const std::string& list);
-/// "0-3,8" is a list; numbers are at most 1023 and ascending in a range.
-bool is_cpu_list(const std::string& list);
+/// Binds the process to these processors. Error: EINVAL if none of them is there.
+/// Source: sched_setaffinity(2).
+Result<void> set_affinity(const std::vector<int>& processors);
 
 /// Whether the process dumps core, and its user may trace it: PR_SET_DUMPABLE. Every change of user
 /// turns it off. Source: prctl(2).
