@@ -30,8 +30,7 @@ def test_each_pool_runs_as_its_own_user(case):
     assert who(fpm, script, "number")[3:] == ["", ""]
     home = pwd.getpwnam(SERVICE_USER).pw_dir
     assert who(fpm, script)[3:] == [SERVICE_USER, home]
-    for worker in fpm.workers():
-        assert real_and_effective_uids(worker) != {0}, "a worker runs as root"
+    wait_for_change_of_user(fpm)
     fpm.stop()
 
 
@@ -76,6 +75,7 @@ def test_an_ordinary_user_is_told_that_user_does_not_count(case):
 @needs_root
 def test_workers_of_a_pool_cannot_gain_rights(case):
     fpm = case.fpm({"www": "cgi.root = {dir}\n"})
+    wait_for_change_of_user(fpm)
     for worker in fpm.workers():
         with open(f"/proc/{worker}/status", encoding="ascii") as file:
             fields = dict(line.split(":", 1) for line in file)
@@ -84,6 +84,12 @@ def test_workers_of_a_pool_cannot_gain_rights(case):
         assert "0" not in groups, f"a worker keeps root's groups: {groups}"
     assert procs.alive(fpm.pid)
     fpm.stop()
+
+
+def wait_for_change_of_user(fpm):
+    """The log says that fpm is ready when its workers may still be on their way."""
+    procs.wait_until(lambda: all(0 not in real_and_effective_uids(pid) for pid in fpm.workers()),
+                     "no worker runs as root")
 
 
 def real_and_effective_uids(pid):
