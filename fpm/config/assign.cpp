@@ -1,13 +1,13 @@
-// Between text and the fields that the table of directives points to.
+// From text to the fields that the table of directives points to.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
-#include <numeric>
-#include <type_traits>
 
 #include "fpm/config/address.hpp"
 #include "fpm/config/directives.hpp"
+#include "fpm/config/php_value.hpp"
 #include "fpm/config/values.hpp"
 
 namespace fpm::config {
@@ -24,6 +24,13 @@ bool is_off_word(const Assignment& value) {
   return !value.quoted && value.text != "0" && parse_flag(value.text, on).empty() && !on;
 }
 
+/// `text` is a number on the wrong side of a limit, not one that overflows nor anything else.
+bool is_outside(std::string_view text, int least, int most) {
+  int number = 0;
+  if (!parse_number(text, INT_MIN, INT_MAX, number).empty()) return false;
+  return number < least || number > most;
+}
+
 /// Writes text into the member that a row's field points to; one overload for each kind.
 template <class Owner>
 struct Writer {
@@ -31,7 +38,6 @@ struct Writer {
   const D& row;
   Owner& owner;
   const Assignment& value;
-  std::string_view prefix;
 
   std::string checked(std::string_view text) const { return row.check(text); }
 
@@ -45,45 +51,72 @@ struct Writer {
     return error;
   }
 
-  std::string operator()(const typename D::Text& field) const {
-    std::string error = checked(value.text);
-    if (error.empty()) owner.*field.member = value.text;
+  std::string text_into(std::string Owner::*member, std::string_view text) const {
+    std::string error = checked(text);
+    if (error.empty()) owner.*member = text;
     return error;
   }
 
+  std::string operator()(const typename D::Text& field) const {
+    return text_into(field.member, value.text);
+  }
   std::string operator()(const typename D::Path& field) const {
-    const std::string_view text = is_off_word(value) ? std::string_view() : value.text;
-    std::string error = checked(text);
-    if (error.empty()) owner.*field.member = absolute_path(text, prefix);
-    return error;
+    return text_into(field.member, is_off_word(value) ? std::string_view() : value.text);
+  }
+  std::string operator()(const typename D::LogFile& field) const {
+    return text_into(field.member, is_off_word(value) ? std::string_view() : value.text);
   }
 
   std::string operator()(const typename D::Flag& field) const {
     return parsed(field.member, parse_flag);
   }
 
+  template <class Kind>
+  std::string ranged(const Kind& field, std::string_view text, int& out) const {
+    const std::string error = expected(parse_number(text, field.least, field.most, out));
+    const bool outside = is_outside(text, field.least, field.most);
+    if (!outside || field.out_of_range.empty()) return error;
+    return fmt::format("{}, {}", fmt::format(fmt::runtime(field.out_of_range), text), error);
+  }
   std::string operator()(const typename D::Number& field) const {
-    return parsed(field.member, [&](std::string_view text, int& out) {
-      return parse_number(text, field.least, field.most, out);
-    });
+    int out = 0;
+    std::string error = ranged(field, value.text, out);
+    if (error.empty()) error = checked(value.text);
+    if (error.empty()) owner.*field.member = out;
+    return error;
+  }
+  std::string operator()(const typename D::OptionalNumber& field) const {
+    int out = 0;
+    std::string error = ranged(field, value.text, out);
+    if (error.empty()) owner.*field.member = out;
+    return error;
   }
 
   std::string operator()(const typename D::Time& field) const {
     return parsed(field.member, parse_time);
   }
-
+  std::string operator()(const typename D::Size& field) const {
+    return parsed(field.member, parse_size);
+  }
+  std::string operator()(const typename D::ResourceLimit& field) const {
+    return parsed(field.member, [&](std::string_view text, Limit& out) {
+      return parse_limit(text, field.bytes, out);
+    });
+  }
+  std::string operator()(const typename D::Cpus& field) const {
+    return parsed(field.member, parse_cpus);
+  }
   std::string operator()(const typename D::Mode& field) const {
     return parsed(field.member, parse_mode);
   }
 
   std::string operator()(const typename D::Listen& field) const {
     Address out;
-    std::string error = parse_address(value.text, out);
+    const bool off = field.off && value.text.empty();
+    std::string error = off ? std::string() : parse_address(value.text, out);
     if (error.empty()) error = checked(value.text);
-    if (!error.empty()) return error;
-    out.path = absolute_path(out.path, prefix);
-    owner.*field.member = std::move(out);
-    return {};
+    if (error.empty()) owner.*field.member = std::move(out);
+    return error;
   }
 
   template <class Enum>
@@ -91,189 +124,169 @@ struct Writer {
     return parsed(field.member, parse_word<Enum>);
   }
 
-  std::string operator()(const typename D::CommaList& field) const {
+  std::string list_into(std::vector<std::string> Owner::*member, std::string_view separators,
+                        bool empty_items) const {
     std::vector<std::string> out;
-    std::string_view rest = value.text;
-    while (true) {
-      const std::size_t comma = rest.find(',');
-      const std::string_view item = trim(rest.substr(0, comma));
+    for (const std::string_view item : split(value.text, separators)) {
+      if (item.empty() && !empty_items) continue;
       std::string error = checked(item);
       if (!error.empty()) return error;
       out.emplace_back(item);
-      if (comma == std::string_view::npos) break;
-      rest.remove_prefix(comma + 1);
     }
-    owner.*field.member = std::move(out);
+    owner.*member = std::move(out);
     return {};
+  }
+  std::string operator()(const typename D::CommaList& field) const {
+    return list_into(field.member, ",", true);
+  }
+  std::string operator()(const typename D::BlankList& field) const {
+    return list_into(field.member, " \t", false);
   }
 
   std::string operator()(const typename D::PathList& field) const {
     if (!value.index->empty()) return fmt::format("expected {}[] without a key", row.name);
     std::string error = checked(value.text);
-    if (error.empty()) (owner.*field.member).push_back(absolute_path(value.text, prefix));
+    if (error.empty()) (owner.*field.member).emplace_back(value.text);
+    return error;
+  }
+  std::string operator()(const typename D::UriList& field) const {
+    std::string error = checked(value.text);
+    if (error.empty()) (owner.*field.member).emplace_back(value.text);
     return error;
   }
 
-  std::string operator()(const typename D::Environment& field) const {
-    if (value.index->empty()) return fmt::format("expected a key, as in {}[NAME]", row.name);
-    std::string error = checked(value.text);
-    if (!error.empty()) return error;
-    std::string text(value.text);
-    if (!text.empty() && text.front() == '$') {
-      const char* const found = std::getenv(text.c_str() + 1);
-      text = found != nullptr ? found : "";  // as php-fpm: an unset one gives an empty one
-    }
-    Variables& list = owner.*field.member;
-    const auto same = [&](const auto& variable) { return variable.first == *value.index; };
+  static void set(Variables& list, const std::string& key, std::string text) {
+    const auto same = [&](const auto& variable) { return variable.first == key; };
     const auto old = std::find_if(list.begin(), list.end(), same);
     if (old != list.end()) {
       old->second = std::move(text);
     } else {
-      list.emplace_back(*value.index, std::move(text));
+      list.emplace_back(key, std::move(text));
+    }
+  }
+  std::string operator()(const typename D::Environment& field) const {
+    std::string error = checked(value.text);
+    if (!error.empty()) return error;
+    std::string text(value.text);
+    set(owner.*field.as_written, *value.index, text);
+    if (!text.empty() && text.front() == '$') {
+      const char* const found = std::getenv(text.c_str() + 1);
+      text = found != nullptr ? found : "";  // as php-fpm: an unset one gives an empty one
+    }
+    set(owner.*field.member, *value.index, std::move(text));
+    return {};
+  }
+
+  std::string operator()(const typename D::PhpValues& field) const {
+    std::string text(value.text);
+    if (field.flag) {
+      bool on = false;
+      std::string error = expected(parse_flag(text, on));
+      if (!error.empty()) return error;
+      text = on ? "1" : "0";
+    } else if (!value.quoted) {
+      text = php_value(text);
+    }
+    (owner.*field.member).emplace_back(*value.index, std::move(text));
+    return {};
+  }
+};
+
+/// Makes one path absolute; @return what is wrong with it.
+std::string resolve_path(std::string& path, std::string_view prefix) {
+  constexpr std::string_view kPrefix = "$prefix";
+  const std::size_t at = path.find(kPrefix);
+  if (at != std::string::npos && at > 0) {
+    return "'$prefix' must be use at the beginning of the value";  // php-fpm's words
+  }
+  if (at == 0) {
+    const std::string rest = path.substr(kPrefix.size());
+    path = std::string(prefix) + (rest.empty() || rest.front() == '/' ? "" : "/") + rest;
+  }
+  path = absolute_path(path, prefix);
+  return {};
+}
+
+/// Paths among PHP's settings that php-fpm puts below the prefix (fpm_php.h, FPM_PHP_INI_TO_EXPAND).
+constexpr std::array<std::string_view, 15> kPhpPaths = {
+    "error_log", "extension_dir", "mime_magic.magicfile", "sendmail_path", "session.cookie_path",
+    "session_pgsql.sem_file_name", "soap.wsdl_cache_dir", "uploadprogress.file.filename_template",
+    "xdebug.output_dir", "xdebug.profiler_output_dir", "xdebug.trace_output_dir", "xmms.path",
+    "axis2.client_home", "blenc.key_file", "coin_acceptor.device"};
+
+/// Resolves the paths of a row's field; one overload for each kind that has any.
+template <class Owner>
+struct Resolver {
+  using D = Directive<Owner>;
+  Owner& owner;
+  std::string_view prefix;
+
+  template <class Kind>
+  std::string operator()(const Kind&) const {
+    return {};
+  }
+  std::string operator()(const typename D::Path& field) const {
+    return resolve_path(owner.*field.member, prefix);
+  }
+  std::string operator()(const typename D::LogFile& field) const {
+    std::string& path = owner.*field.member;
+    return path == "syslog" ? std::string() : resolve_path(path, prefix);
+  }
+  std::string operator()(const typename D::Listen& field) const {
+    return resolve_path((owner.*field.member).path, prefix);
+  }
+  std::string operator()(const typename D::PathList& field) const {
+    for (std::string& path : owner.*field.member) {
+      std::string error = resolve_path(path, prefix);
+      if (!error.empty()) return error;
+    }
+    return {};
+  }
+  std::string operator()(const typename D::PhpValues& field) const {
+    for (auto& [key, text] : owner.*field.member) {
+      const bool path = std::find(kPhpPaths.begin(), kPhpPaths.end(), key) != kPhpPaths.end();
+      if (path) text = absolute_path(text, prefix);
     }
     return {};
   }
 };
 
-/// The text of the member that a row's field points to; one overload for each kind.
-template <class Owner>
-struct Printer {
-  using D = Directive<Owner>;
-  using Pairs = std::vector<std::pair<std::string, std::string>>;
-  const D& row;
-  const Owner& owner;
-
-  Pairs one(std::string text) const { return {{std::string(row.name), std::move(text)}}; }
-
-  Pairs operator()(const typename D::Text& field) const { return one(owner.*field.member); }
-  Pairs operator()(const typename D::Path& field) const { return one(owner.*field.member); }
-  Pairs operator()(const typename D::Mode& field) const { return one(owner.*field.member); }
-  Pairs operator()(const typename D::Flag& field) const {
-    return one(print_flag(owner.*field.member));
-  }
-  Pairs operator()(const typename D::Number& field) const {
-    return one(fmt::format("{}", owner.*field.member));
-  }
-  Pairs operator()(const typename D::Time& field) const {
-    return one(print_time(owner.*field.member));
-  }
-  Pairs operator()(const typename D::Listen& field) const {
-    const Address& address = owner.*field.member;
-    return one(address.is_unix() ? address.path : address.text);
-  }
-  template <class Enum>
-  Pairs operator()(const typename D::template Choice<Enum>& field) const {
-    return one(print_word(owner.*field.member));
-  }
-  Pairs operator()(const typename D::CommaList& field) const {
-    return one(fmt::format("{}", fmt::join(owner.*field.member, ",")));
-  }
-  Pairs operator()(const typename D::PathList& field) const {
-    Pairs out;
-    for (const std::string& item : owner.*field.member) {
-      out.emplace_back(fmt::format("{}[]", row.name), item);
-    }
-    return out;
-  }
-  Pairs operator()(const typename D::Environment& field) const {
-    Pairs out;
-    for (const auto& [key, text] : owner.*field.member) {
-      out.emplace_back(fmt::format("{}[{}]", row.name, key), text);
-    }
-    return out;
-  }
-};
-
-template <class Owner>
-void set_defaults(std::span<const Directive<Owner>> rows, Owner& owner) {
-  for (const Directive<Owner>& row : rows) {
-    if (!row.default_text.empty()) assign(row, owner, {row.default_text, {}, true}, "/");
-  }
-}
-
-template <class Owner>
-const Directive<Owner>* find(std::span<const Directive<Owner>> rows, std::string_view name) {
-  for (const Directive<Owner>& row : rows) {
-    if (same_word(row.name, name)) return &row;
-  }
-  return nullptr;
-}
-
-/// How many letters must be put in, taken out or changed to make one of the other (Levenshtein).
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t changed = diagonal + (same_word(a.substr(i, 1), b.substr(j, 1)) ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 }  // namespace
 
 template <class Owner>
-std::string assign(const Directive<Owner>& row, Owner& owner, const Assignment& value,
-                   std::string_view prefix) {
-  if (row.takes_index() && !value.index) {
-    const bool key = std::holds_alternative<typename Directive<Owner>::Environment>(row.field);
-    return fmt::format("expected {}[{}] = value", row.name, key ? "NAME" : "");
+std::string array_complaint(const Directive<Owner>& row, const Assignment& value) {
+  if (row.takes_key() && value.index && value.index->empty()) {
+    return fmt::format("You must provide a key for field '{}'", row.name);
   }
-  if (!row.takes_index() && value.index) return fmt::format("expected {} = value", row.name);
-  return std::visit(Writer<Owner>{row, owner, value, prefix}, row.field);
+  if (!row.template is<typename Directive<Owner>::UriList>() || !value.index) return {};
+  if (!value.index->empty()) {
+    return fmt::format("Keys provided to field '{}' are ignored", row.name);
+  }
+  if (value.text.empty() || value.text.front() != '/') {
+    return fmt::format("Values provided to field '{}' must begin with '/'", row.name);
+  }
+  return {};
 }
 
 template <class Owner>
-std::vector<std::pair<std::string, std::string>> print(const Directive<Owner>& row,
-                                                       const Owner& owner) {
-  return std::visit(Printer<Owner>{row, owner}, row.field);
+std::string assign(const Directive<Owner>& row, Owner& owner, const Assignment& value) {
+  if (row.takes_index() && !value.index) {
+    return fmt::format("expected {}[{}] = value", row.name, row.takes_key() ? "NAME" : "");
+  }
+  if (!row.takes_index() && value.index) return fmt::format("expected {} = value", row.name);
+  return std::visit(Writer<Owner>{row, owner, value}, row.field);
 }
 
-template std::string assign(const Directive<Global>&, Global&, const Assignment&, std::string_view);
-template std::string assign(const Directive<Pool>&, Pool&, const Assignment&, std::string_view);
-template std::vector<std::pair<std::string, std::string>> print(const Directive<Global>&,
-                                                                const Global&);
-template std::vector<std::pair<std::string, std::string>> print(const Directive<Pool>&,
-                                                                const Pool&);
-
-const Directive<Global>* find_global(std::string_view name) {
-  return find(global_directives(), name);
-}
-const Directive<Pool>* find_pool(std::string_view name) { return find(pool_directives(), name); }
-
-Global default_global() {
-  Global global;
-  set_defaults(global_directives(), global);
-  return global;
+template <class Owner>
+std::string resolve(const Directive<Owner>& row, Owner& owner, std::string_view prefix) {
+  return std::visit(Resolver<Owner>{owner, prefix}, row.field);
 }
 
-Pool default_pool(std::string name) {
-  Pool pool;
-  set_defaults(pool_directives(), pool);
-  pool.name = std::move(name);
-  return pool;
-}
-
-std::string nearest_directive(std::string_view unknown) {
-  // A third of the letters wrong is still a slip; more is another word.
-  std::size_t best = std::max<std::size_t>(unknown.size() / 3, 1) + 1;
-  std::string nearest;
-  const auto look = [&](std::string_view name) {
-    const std::size_t far = distance(unknown, name);
-    if (far < best) {
-      best = far;
-      nearest = name;
-    }
-  };
-  for (const auto& row : pool_directives()) look(row.name);
-  for (const auto& row : global_directives()) look(row.name);
-  look("include");
-  return nearest;
-}
+template std::string assign(const Directive<Global>&, Global&, const Assignment&);
+template std::string assign(const Directive<Pool>&, Pool&, const Assignment&);
+template std::string array_complaint(const Directive<Global>&, const Assignment&);
+template std::string array_complaint(const Directive<Pool>&, const Assignment&);
+template std::string resolve(const Directive<Global>&, Global&, std::string_view);
+template std::string resolve(const Directive<Pool>&, Pool&, std::string_view);
 
 }  // namespace fpm::config

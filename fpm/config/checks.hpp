@@ -13,15 +13,14 @@ namespace fpm::config {
 std::string anything(std::string_view value);
 std::string not_empty(std::string_view value);
 std::string log_file(std::string_view value);
-std::string not_daemonized(std::string_view value);
+std::string event_mechanism(std::string_view value);
 std::string handler_is_there(std::string_view value);
-std::string manager_is_there(std::string_view value);
 std::string client(std::string_view value);
 /// php-fpm's three texts for pm.status_path and ping.path; empty is off.
 std::string status_path(std::string_view value);
 std::string ping_path(std::string_view value);
+std::string ping_response(std::string_view value);
 std::string folder(std::string_view value);
-std::string absolute_folder(std::string_view value);
 std::string absolute_program(std::string_view value);
 
 }  // namespace fpm::config

@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +21,14 @@ enum class ProcessManager { static_pm, dynamic, ondemand };
 enum class OnAbort { by_handler, end, go_on };
 /// cgi.background: what becomes of children that outlive the script's own process.
 enum class Background { leave, kill };
+enum class LogFormat { text, json };
+/// syslog.facility, with the numbers of syslog(3), so that a cast gives what openlog() takes.
+enum class SyslogFacility {
+  kern = 0 << 3, user = 1 << 3, mail = 2 << 3, daemon = 3 << 3, auth = 4 << 3, syslog = 5 << 3,
+  lpr = 6 << 3, news = 7 << 3, uucp = 8 << 3, cron = 9 << 3, authpriv = 10 << 3, ftp = 11 << 3,
+  local0 = 16 << 3, local1 = 17 << 3, local2 = 18 << 3, local3 = 19 << 3, local4 = 20 << 3,
+  local5 = 21 << 3, local6 = 22 << 3, local7 = 23 << 3,
+};
 
 /// Where a pool listens. UNIX: `path` is set. TCP: `host` is a literal address or a name to be
 /// resolved, empty for "every address" ([::], else 0.0.0.0), and `port` is 1..65535.
@@ -40,55 +50,125 @@ struct Place {
 
 using Milliseconds = std::chrono::milliseconds;
 using Variables = std::vector<std::pair<std::string, std::string>>;
+/// Names of directives, as the table writes them.
+using Names = std::set<std::string, std::less<>>;
 
+/// A limit of setrlimit(2), soft and hard; unset: as the system has it.
+using Limit = std::optional<std::uint64_t>;
+/// The value of a Limit that was written as "unlimited"; its bits are RLIM_INFINITY's.
+inline constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
+
+/// The directives of [global].
 struct Global {
-  std::string pid;        ///< path, empty: no pid file
-  std::string error_log;  ///< absolute path
+  std::string pid;        ///< absolute path, empty: no pid file
+  std::string error_log;  ///< absolute path, or the word "syslog"
+  std::string syslog_ident = "php-fpm";
+  SyslogFacility syslog_facility = SyslogFacility::daemon;
+  bool log_buffering = true;
   log::Level log_level = log::Level::notice;
-  bool daemonize = false;
-  Milliseconds process_control_timeout{};
+  int log_limit = 1024;  ///< bytes of a line with its line feed, 512 or more
+  LogFormat log_format = LogFormat::text;
+
+  int emergency_restart_threshold = 0;        ///< deaths by SIGSEGV or SIGBUS, 0: off
+  Milliseconds emergency_restart_interval{};  ///< 0: off
+  Milliseconds process_control_timeout{30'000};
+  int process_max = 0;                  ///< over all pools; 0: no limit
+  std::optional<int> process_priority;  ///< of the master, -19 to 20; root only
+  bool daemonize = true;
+  Limit rlimit_files;
+  Limit rlimit_core;                       ///< bytes
+  std::string events_mechanism = "epoll";  ///< always that, once the rules have looked at it
+  Milliseconds systemd_interval{10'000};   ///< 0: off
+
+  Names written;  ///< what a file set; everything else is a default
 };
 
+/// The directives of one pool.
 struct Pool {
   std::string name;
   Place place;  ///< of its [section]
 
   HandlerKind handler = HandlerKind::cgi;
-  std::string user;   ///< name or number; empty: the user that runs fpm
-  std::string group;  ///< name or number; empty: the user's own group
+  std::string prefix;  ///< absolute path, empty: none; the pool's paths are resolved already
+  std::string user;    ///< name or number; empty: the user that runs fpm
+  std::string group;   ///< name or number; empty: the user's own group
 
   Address listen;
-  std::string listen_owner;  ///< name or number; empty: unchanged
+  int listen_backlog = -1;                     ///< -1: the system's maximum
+  std::vector<std::string> listen_acl_users;   ///< names or numbers; empty: no ACL
+  std::vector<std::string> listen_acl_groups;  ///< with an ACL listen_owner and _group are unused
+  std::string listen_owner;                    ///< name or number; empty: unchanged
   std::string listen_group;
-  std::string listen_mode;  ///< one to four octal digits, at most 0777
-  int listen_backlog = -1;  ///< -1: the system's maximum
+  std::string listen_mode = "0660";  ///< one to four octal digits, at most 0777
   /// Addresses and networks, "192.0.2.0/24", "2001:db8::/32", checked; empty: anybody. TCP only.
   std::vector<std::string> listen_allowed_clients;
 
+  std::optional<int> process_priority;  ///< -19 to 20; root only
+  bool process_dumpable = false;
+  std::vector<int> cpu_affinity;  ///< numbers of CPUs, ascending; empty: any
+
   ProcessManager pm = ProcessManager::static_pm;
   int max_children = 0;
+  int start_servers = 0;      ///< dynamic: between min_spare_servers and max_spare_servers, else 0
+  int min_spare_servers = 0;  ///< dynamic: 1 to max_spare_servers
+  int max_spare_servers = 0;  ///< dynamic: at most max_children
+  int max_spawn_rate = 32;    ///< workers a step, 1 or more
+  Milliseconds process_idle_timeout{10'000};  ///< ondemand: more than 0
+  int max_requests = 0;                       ///< 0: no limit
+  int max_requests_jitter = 0;                ///< each worker adds 0 to this to max_requests
+  Milliseconds max_worker_lifetime{};         ///< 0: no limit
+  std::uint64_t max_memory = 0;               ///< bytes, 0: no limit
 
   std::string status_path;  ///< empty: off
+  Address status_listen;    ///< its text is empty: off
   std::string ping_path;    ///< empty: off
-  std::string ping_response;
+  std::string ping_response = "pong";
 
-  std::string access_log;  ///< absolute path, empty: off
-  std::string access_format;
-  bool catch_workers_output = false;
+  std::string access_log;                         ///< absolute path, empty: off
+  std::string access_format = "%R - %u %t \"%m %r\" %s";  ///< "json": one object a line
+  std::vector<std::string> access_suppress_path;  ///< URIs, in the order of the file
 
-  Milliseconds request_terminate_timeout{};  ///< 0: no limit
-  Milliseconds request_header_timeout{};
+  std::string slowlog;                         ///< absolute path, empty: off
+  Milliseconds request_slowlog_timeout{};      ///< 0: off; set: so is slowlog
+  int request_slowlog_trace_depth = 20;        ///< frames, 1 or more
+  Milliseconds request_terminate_timeout{};    ///< 0: no limit
+  bool request_terminate_timeout_track_finished = false;
+  Milliseconds request_terminate_grace{1000};  ///< from TERM to KILL
+  Milliseconds request_header_timeout{5000};   ///< 0: no limit
+  Milliseconds request_body_timeout{60'000};   ///< 0: no limit
+  Milliseconds request_queue_timeout{};        ///< 0: off
+  bool request_drop_abandoned = true;
   OnAbort request_on_abort = OnAbort::by_handler;
+  Milliseconds keepalive_timeout{75'000};
+
+  Limit rlimit_files;
+  Limit rlimit_core;  ///< bytes
+  Limit rlimit_as;    ///< bytes
+  Limit rlimit_nproc;
+  bool no_new_privs = false;
+  std::string apparmor_hat;  ///< empty: none
 
   std::string chroot;  ///< absolute path, empty: none
   std::string chdir;   ///< as the worker will see it (inside chroot), empty: unchanged
+  bool catch_workers_output = false;
+  bool decorate_workers_output = true;
+  std::string output_log;  ///< absolute path, empty: the master's log
   bool clear_env = true;
+  /// Suffixes with their dot, for handler php; empty: any.
+  std::vector<std::string> limit_extensions = {".php", ".phar"};
   Variables env;  ///< in the order of the file, `$NAME` already replaced
+  /// The same with `$NAME` as it was written: for showing, because the values may be secrets.
+  Variables env_written;
+  /// php_value[] and php_flag[] in the order of the file, repeated names kept: PHP_INI_USER.
+  Variables php_values;
+  Variables php_admin_values;  ///< php_admin_value[] and php_admin_flag[]: PHP_INI_SYSTEM
 
   std::string cgi_root;  ///< absolute path, empty: none
   std::vector<std::string> cgi_allow;
   std::string cgi_program;
   Background cgi_background = Background::leave;
+
+  Names written;  ///< what a file set; everything else is a default
 };
 
 struct Config {

@@ -10,13 +10,46 @@
 namespace fpm::config {
 namespace {
 
+// Where php-fpm's -tt shows something else than what would stand in a file, so does ours: tools
+// compare the two.
+
+std::string shown(std::string_view name, const std::string& text, const Global& global) {
+  if (name == "syslog.facility") return fmt::format("{}", static_cast<int>(global.syslog_facility));
+  return text;
+}
+
+std::string shown(std::string_view name, const std::string& text, const Pool& pool) {
+  // These have no default until something needs one.
+  const bool unused = (name == "ping.response" && pool.ping_path.empty()) ||
+                      (name == "access.format" && pool.access_log.empty()) || name == "listen.mode";
+  if (unused && pool.written.count(name) == 0) return {};
+  if (name == "pm.status_listen") return pool.status_listen.text;
+  if (name == "pm.process_idle_timeout" && text.size() > 1 && text[text.size() - 2] != 'm') {
+    return text.substr(0, text.size() - 1);  // the one time without its s
+  }
+  return text;
+}
+
+template <class Owner>
+std::string shown_value(const Directive<Owner>& row, const std::string& text, const Owner& owner) {
+  if (row.name == "rlimit_files" || row.name == "rlimit_core") {
+    return text.empty() ? "0" : text == "unlimited" ? "-1" : text;
+  }
+  const std::string value = shown(row.name, text, owner);
+  // Set to nothing and not set are two things where php-fpm keeps both.
+  const bool empty = row.takes_index() || owner.written.count(row.name) != 0;
+  return value.empty() && !empty ? "undefined" : value;
+}
+
 template <class Owner>
 void dump_section(std::string_view title, std::span<const Directive<Owner>> rows,
                   const Owner& owner, std::vector<std::string>& out) {
   out.push_back(fmt::format("[{}]", title));
   for (const Directive<Owner>& row : rows) {
-    for (const auto& [name, text] : print(row, owner)) {
-      out.push_back(fmt::format("\t{} = {}", name, text.empty() ? "undefined" : text));
+    auto pairs = print(row, owner);
+    std::reverse(pairs.begin(), pairs.end());  // of an array, the newest comes first
+    for (const auto& [name, text] : pairs) {
+      out.push_back(fmt::format("\t{} = {}", name, shown_value(row, text, owner)));
     }
   }
   out.emplace_back(" ");
@@ -81,10 +114,7 @@ std::string sample_line(const Directive<Pool>& row) {
   const auto* const set = std::find_if(std::begin(kSample), std::end(kSample), same);
   if (set != std::end(kSample)) return fmt::format("{} = {}\n", row.name, set->second);
   std::string name(row.name);
-  if (row.takes_index()) {
-    const bool key = std::holds_alternative<Directive<Pool>::Environment>(row.field);
-    name += key ? "[NAME]" : "[]";
-  }
+  if (row.takes_index()) name += row.takes_key() ? "[NAME]" : "[]";
   if (row.default_text.empty()) return fmt::format(";{} =\n", name);
   return fmt::format(";{} = {}\n", name, quoted(row.default_text));
 }

@@ -11,7 +11,8 @@ namespace fpm::config {
 
 /// What is in force, one line each, as php-fpm's -tt prints it: `[global]`, `\tname = value`, a
 /// line of one blank after each section. Unset texts are `undefined`, booleans yes or no, times
-/// `30s` or `250ms`. Values of env[] are shown: they may be secrets.
+/// `30s` or `250ms`; of arrays the newest item comes first. Values of env[] are shown as they are
+/// written, `$NAME` unresolved: what fpm's own environment holds may be secret.
 std::vector<std::string> dump(const Config& config);
 
 /// The text of pools.d/www.conf: one pool that explains every directive of a pool. Those that the

@@ -32,27 +32,57 @@ using Check = std::string (*)(std::string_view value);
 template <class Owner>
 struct Directive {
   struct Text { std::string Owner::*member; };
-  /// Relative ones are resolved against the prefix; the bare words off, no, false and none unset.
+  /// Relative ones are below the prefix, see resolve(); the bare words off, no, false and none
+  /// unset.
   struct Path { std::string Owner::*member; };
+  /// A Path, or the word syslog.
+  struct LogFile { std::string Owner::*member; };
   struct Flag { bool Owner::*member; };
-  struct Number { int Owner::*member; int least; int most = INT_MAX; };
+  /// `out_of_range`: php-fpm's words for a number that is too small or too large, {} is the value.
+  struct Number {
+    int Owner::*member;
+    int least;
+    int most = INT_MAX;
+    std::string_view out_of_range = {};
+  };
+  /// The same, and it may be unset.
+  struct OptionalNumber {
+    std::optional<int> Owner::*member;
+    int least;
+    int most;
+    std::string_view out_of_range = {};
+  };
   struct Time { Milliseconds Owner::*member; };
+  /// Bytes, with K, M or G.
+  struct Size { std::uint64_t Owner::*member; };
+  /// Of setrlimit(2): a number, with `bytes` also K, M or G; unlimited; 0 unsets.
+  struct ResourceLimit { Limit Owner::*member; bool bytes = false; };
+  /// Numbers of CPUs and ranges of them: 0-3,8.
+  struct Cpus { std::vector<int> Owner::*member; };
   /// Octal permissions.
   struct Mode { std::string Owner::*member; };
-  /// Where to listen; a relative path is resolved against the prefix.
-  struct Listen { Address Owner::*member; };
+  /// Where to listen; a relative path is below the prefix. `off`: may be empty.
+  struct Listen { Address Owner::*member; bool off = false; };
   template <class Enum>
   struct Choice { Enum Owner::*member; };
   /// name = a,b,c
   struct CommaList { std::vector<std::string> Owner::*member; };
+  /// name = a b c
+  struct BlankList { std::vector<std::string> Owner::*member; };
   /// name[] = value, again and again.
   struct PathList { std::vector<std::string> Owner::*member; };
+  struct UriList { std::vector<std::string> Owner::*member; };
   /// name[key] = value; `$NAME` alone stands for the variable of fpm's own environment.
-  struct Environment { Variables Owner::*member; };
+  struct Environment { Variables Owner::*member; Variables Owner::*as_written; };
+  /// name[key] = value for PHP; with `flag` a boolean, which becomes 1 or 0.
+  struct PhpValues { Variables Owner::*member; bool flag = false; };
 
-  using Field = std::variant<Text, Path, Flag, Number, Time, Mode, Listen, Choice<log::Level>,
-                             Choice<HandlerKind>, Choice<ProcessManager>, Choice<OnAbort>,
-                             Choice<Background>, CommaList, PathList, Environment>;
+  using Field =
+      std::variant<Text, Path, LogFile, Flag, Number, OptionalNumber, Time, Size, ResourceLimit,
+                   Cpus, Mode, Listen, Choice<log::Level>, Choice<LogFormat>,
+                   Choice<SyslogFacility>, Choice<HandlerKind>, Choice<ProcessManager>,
+                   Choice<OnAbort>, Choice<Background>, CommaList, BlankList, PathList, UriList,
+                   Environment, PhpValues>;
 
   std::string_view name;
   Field field;
@@ -63,10 +93,14 @@ struct Directive {
   /// A pool without it is refused.
   bool mandatory = false;
 
-  /// Written with brackets: `env[NAME]`, `cgi.allow[]`.
-  bool takes_index() const {
-    return std::holds_alternative<PathList>(field) || std::holds_alternative<Environment>(field);
+  template <class Kind>
+  bool is() const {
+    return std::holds_alternative<Kind>(field);
   }
+  /// Written as `env[NAME]`.
+  bool takes_key() const { return is<Environment>() || is<PhpValues>(); }
+  /// Written with brackets, `env[NAME]` or `cgi.allow[]`.
+  bool takes_index() const { return takes_key() || is<PathList>() || is<UriList>(); }
 };
 
 /// All rows, in the order of dump and sample.
@@ -84,12 +118,21 @@ struct Assignment {
   bool quoted = false;
 };
 
-/// Checks a value and writes it into `owner`. @return what is wrong with it ("expected a whole
-/// number, 1 or more"), empty: nothing; then `owner` is untouched. Reads the environment for
-/// `env[X] = $NAME`.
+/// Checks a value and writes it into `owner`. Paths stay as they are written. @return what is wrong
+/// with it ("expected a whole number, 1 or more"), empty: nothing; then `owner` is untouched. Reads
+/// the environment for `env[X] = $NAME`.
 template <class Owner>
-std::string assign(const Directive<Owner>& row, Owner& owner, const Assignment& value,
-                   std::string_view prefix);
+std::string assign(const Directive<Owner>& row, Owner& owner, const Assignment& value);
+
+/// What php-fpm says of a wrong key or item of an array; it says it as `[FILE:LINE] text`, and
+/// tools compare that line. Empty: nothing. To be asked before assign().
+template <class Owner>
+std::string array_complaint(const Directive<Owner>& row, const Assignment& value);
+
+/// Makes the paths of the field absolute: below `prefix`, which is also what `$prefix` at the start
+/// of one stands for. @return what is wrong with them, empty: nothing.
+template <class Owner>
+std::string resolve(const Directive<Owner>& row, Owner& owner, std::string_view prefix);
 
 /// The field as (written name, text) pairs: one, or one for each item of an array. Text that
 /// assign() takes back to the same value; empty for what is unset.

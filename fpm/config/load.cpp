@@ -7,6 +7,7 @@
 #include <cctype>
 #include <filesystem>
 #include <set>
+#include <span>
 
 #include "fpm/config/directives.hpp"
 #include "fpm/config/ini_source.hpp"
@@ -60,7 +61,9 @@ class Loader {
     const Directive<Global>* const row = find_global(entry.name);
     if (row == nullptr) {
       const bool pool = find_pool(entry.name) != nullptr;
-      return unknown(entry, {}, pool ? "belongs into the section of a pool, as in [www]" : "");
+      std::string text = pool ? "belongs into the section of a pool, as in [www]" : "";
+      if (pool && entry.index) text = "Array are not allowed in the global section, it " + text;
+      return unknown(entry, {}, text);
     }
     if (entry.value.find("$pool") != std::string::npos) {
       refuse(entry, {}, "Can't use '$pool' when the pool is not defined");
@@ -89,14 +92,23 @@ class Loader {
   template <class Owner>
   void write(const Directive<Owner>& row, Owner& owner, const Entry& entry,
              const std::string& value, const std::string& pool, Section& section) {
-    bool good = !entry.broken;
-    if (good) {
-      const Assignment text{value, entry.index, entry.quoted};
-      const std::string error = assign(row, owner, text, out_.config.prefix);
-      if (!error.empty()) problem(entry, pool, described(entry, value, error));
-      good = error.empty();
-    }
+    const bool good = !entry.broken && taken(row, owner, entry, value, pool);
     record(section, row.name, entry, value, good);
+    owner.written.emplace(row.name);
+  }
+
+  template <class Owner>
+  bool taken(const Directive<Owner>& row, Owner& owner, const Entry& entry,
+             const std::string& value, const std::string& pool) {
+    const Assignment text{value, entry.index, entry.quoted};
+    if (std::string complaint = array_complaint(row, text); !complaint.empty()) {
+      out_.problems.push_back({log::Level::error, entry.place.file, entry.place.line, pool,
+                               std::move(complaint), true});
+      return false;
+    }
+    const std::string error = assign(row, owner, text);
+    if (!error.empty()) problem(entry, pool, described(entry, value, error));
+    return error.empty();
   }
 
   /// Of an array one bad item makes the whole suspect; of other directives the last line counts.
@@ -108,7 +120,9 @@ class Loader {
   }
 
   void unknown(const Entry& entry, const std::string& pool, std::string text) {
-    if (text.empty()) {
+    if (same_word(entry.name, "listen.setfib")) {
+      text = "only FreeBSD has routing tables of sockets";
+    } else if (text.empty()) {
       text = "unknown directive";
       const std::string nearest = nearest_directive(entry.name);
       if (!nearest.empty()) text += fmt::format(", did you mean {}?", nearest);
@@ -132,6 +146,31 @@ class Loader {
   Draft& draft_;
 };
 
+/// Makes the paths of one section absolute. Only now, because `prefix` may stand below them.
+template <class Owner>
+void resolve_section(std::span<const Directive<Owner>> rows, const std::string& prefix,
+                     const std::string& pool, Owner& owner, Section& section,
+                     std::vector<Problem>& problems) {
+  for (const Directive<Owner>& row : rows) {
+    const std::string error = resolve(row, owner, prefix);
+    if (error.empty()) continue;
+    Written& written = section[std::string(row.name)];  // not there: the path of option -g
+    written.good = false;
+    problems.push_back({log::Level::error, written.place.file, written.place.line, pool,
+                        fmt::format("{} = \"{}\": {}", row.name, written.text, error)});
+  }
+}
+
+void resolve_paths(Draft& draft, Config& config, std::vector<Problem>& problems) {
+  resolve_section(global_directives(), config.prefix, {}, config.global, draft.global, problems);
+  for (std::size_t i = 0; i < config.pools.size(); ++i) {
+    Pool& pool = config.pools[i];
+    pool.prefix = absolute_path(pool.prefix, config.prefix);
+    const std::string prefix = pool.prefix.empty() ? config.prefix : pool.prefix;
+    resolve_section(pool_directives(), prefix, pool.name, pool, draft.pools[i], problems);
+  }
+}
+
 /// A file that includes itself, or is included twice, shall not repeat what is wrong in it.
 void drop_repeated(std::vector<Problem>& problems) {
   std::set<std::string> seen;
@@ -150,17 +189,23 @@ bool Loaded::ok() const {
 
 Loaded load(const std::string& file, const LoadOptions& options) {
   namespace fs = std::filesystem;
+  const auto absolute = [](const std::string& name) {
+    std::error_code ignored;  // no working directory: then the path stays relative and fails
+    const fs::path path = fs::absolute(name, ignored);
+    return path.empty() ? name : path.lexically_normal().string();
+  };
   Loaded out;
-  std::error_code ignored;  // no working directory: then the path stays relative and fails to open
-  const fs::path path = fs::absolute(file, ignored);
-  out.config.file = path.empty() ? file : path.lexically_normal().string();
-  out.config.prefix = fs::path(out.config.file).parent_path().string();
+  out.config.file = absolute(file);
+  out.config.prefix = options.prefix.empty() ? fs::path(out.config.file).parent_path().string()
+                                             : absolute(options.prefix);
   out.config.global = default_global();
 
   Draft draft;
   Loader loader(out, draft);
   const auto take = [&](const Entry& entry) { loader.take(entry); };
   if (!read_ini(out.config.file, out.config.prefix, out.problems, take)) return out;
+  if (!options.pid_file.empty()) out.config.global.pid = options.pid_file;
+  resolve_paths(draft, out.config, out.problems);
   check_rules(draft, options, out.config, out.problems);
   drop_repeated(out.problems);
   return out;

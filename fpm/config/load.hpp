@@ -16,6 +16,10 @@ namespace fpm::config {
 struct LoadOptions {
   /// Pools may run as root (option --allow-to-run-as-root).
   bool allow_root = false;
+  /// Folder below which relative paths lie (option --prefix); empty: that of the main file.
+  std::string prefix;
+  /// Overrides `pid` (option --pid); a relative one is below the prefix. Empty: the file's.
+  std::string pid_file;
   /// Tells what is wrong with an access.format, in one line; empty when nothing is. Unset: any
   /// text is taken (who renders the tokens lives in another room).
   std::function<std::string(std::string_view format)> check_access_format;
@@ -24,6 +28,8 @@ struct LoadOptions {
   /// net.core.somaxconn, connections; unset: read from /proc (nothing is said where it is not
   /// there). Tests set it.
   std::optional<int> somaxconn;
+  /// CPUs of this machine, for process.cpu_affinity; unset: asks sysconf(3). Tests set it.
+  std::optional<int> cpus;
 };
 
 /// What load() gives: a configuration that may be used when ok(), and all findings in any case, in
@@ -36,9 +42,8 @@ struct Loaded {
   bool ok() const;
 };
 
-/// Reads `file` and what it includes, and checks all of it. Relative paths are resolved against the
-/// folder of `file`. Values of user, group and chroot are dropped when we are not root, with a
-/// NOTICE each. Does not throw; logs nothing; changes nothing; blocks on the disk and, for names of
+/// Reads `file` and what it includes, and checks all of it. Values of user, group, chroot and
+/// process.priority are dropped when we are not root, with a NOTICE each. Does not throw; logs nothing; changes nothing; blocks on the disk and, for names of
 /// users and groups, on the name service.
 Loaded load(const std::string& file, const LoadOptions& options);
 

@@ -14,6 +14,8 @@ struct Problem {
   int line = 0;      ///< from 1; 0: about the file as a whole
   std::string pool;  ///< empty: not about a pool
   std::string text;  ///< what was read and what would do
+  /// message() is `[FILE:LINE] text`, as php-fpm says it and tools compare it.
+  bool as_php_fpm = false;
 
   /// `FILE:LINE: [pool www] pm.max_children = "many": expected a whole number, 1 or more`, without
   /// the parts that are empty. One line, no line feed at the end.

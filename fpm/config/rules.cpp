@@ -1,221 +1,169 @@
 #include "fpm/config/rules.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <fstream>
+#include <numeric>
 #include <optional>
 
 #include "fpm/config/address.hpp"
-#include "fpm/config/directives.hpp"
-#include "fpm/os/identity.hpp"
+#include "fpm/config/pool_rules.hpp"
+#include "fpm/config/values.hpp"
+#include "fpm/os/error.hpp"
 
 namespace fpm::config {
 namespace {
 
-/// The rules of one pool. Each rule is a function that reads like its sentence.
-class PoolRules {
+/// The rules of [global].
+class GlobalRules {
  public:
-  PoolRules(const Section& section, const LoadOptions& options, bool root, Pool& pool,
-            std::vector<Problem>& problems)
-      : section_(section), options_(options), root_(root), pool_(pool), problems_(problems) {}
+  GlobalRules(const Draft& draft, const LoadOptions& options, Config& config,
+              std::vector<Problem>& problems)
+      : draft_(draft),
+        options_(options),
+        config_(config),
+        global_(config.global),
+        problems_(problems) {}
 
   void check() {
-    mandatory();
-    if (root_) {
-      identity();
-    } else {
-      drop_what_needs_root();
-    }
-    socket_path();
-    socket_owner();
-    backlog();
-    clients_of_tcp();
-    open_to_strangers();
-    folders();
-    access_format();
+    prefix();
+    error_log();
+    event_mechanism();
+    emergency_restart();
+    priority();
+  }
+
+  /// To be asked when the pools are known to be right: they say how many workers start.
+  void process_max() {
+    if (!good("process.max") || global_.process_max == 0) return;
+    const auto add = [](long sum, const Pool& pool) {
+      return sum + (pool.pm == ProcessManager::static_pm ? pool.max_children : pool.start_servers);
+    };
+    const long start = std::accumulate(config_.pools.begin(), config_.pools.end(), 0L, add);
+    if (start <= global_.process_max) return;
+    about("process.max",
+          fmt::format("process.max ({}) must not be less than the total number of children that "
+                      "start initially across all pools ({})",
+                      global_.process_max, start));
   }
 
  private:
-  // What was written.
   const Written* written(std::string_view name) const {
-    const auto found = section_.find(name);
-    return found == section_.end() ? nullptr : &found->second;
+    const auto found = draft_.global.find(name);
+    return found == draft_.global.end() ? nullptr : &found->second;
   }
-  /// The value counts: it is the default, or was written and taken.
   bool good(std::string_view name) const {
     const Written* const entry = written(name);
     return entry == nullptr || entry->good;
   }
-  bool set(std::string_view name) const { return written(name) != nullptr; }
-
-  // Findings.
-  /// About the line of one directive: `name = "text": ...`, or about the section without it.
-  void about(std::string_view name, std::string text, log::Level level = log::Level::error) {
+  void about(std::string_view name, const std::string& text,
+             log::Level level = log::Level::error) {
     const Written* const entry = written(name);
-    const Place& place = entry != nullptr ? entry->place : pool_.place;
-    if (entry != nullptr) text = fmt::format("{} = \"{}\": {}", name, entry->text, text);
-    problems_.push_back({level, place.file, place.line, pool_.name, std::move(text)});
-  }
-  /// php-fpm's own lines, which tools compare: without a place.
-  void notice(std::string text) {
-    problems_.push_back({log::Level::notice, {}, 0, pool_.name, std::move(text)});
+    if (entry == nullptr) return;  // a default is no finding
+    problems_.push_back({level,
+                         entry->place.file,
+                         entry->place.line,
+                         {},
+                         fmt::format("{} = \"{}\": {}", name, entry->text, text)});
   }
 
-  // The rules.
-  void mandatory() {
-    for (const Directive<Pool>& row : pool_directives()) {
-      const Written* const entry = written(row.name);
-      if (!row.mandatory || entry != nullptr) continue;
-      about(row.name, fmt::format("{} is missing, it must be set in each pool", row.name));
+  void prefix() {
+    if (options_.prefix.empty() || is_folder(config_.prefix)) return;
+    problems_.push_back({log::Level::error,
+                         {},
+                         0,
+                         {},
+                         fmt::format("the global prefix '{}' does not exist or is not a directory",
+                                     config_.prefix)});
+  }
+
+  void error_log() {
+    if (!good("error_log") || global_.error_log == "syslog") return;
+    const int error = why_not_writable(global_.error_log);
+    if (error == 0) return;
+    about("error_log", fmt::format("failed to open error_log ({}): {}", global_.error_log,
+                                   os::errno_text(error)));
+  }
+
+  void event_mechanism() {
+    std::string& mechanism = global_.events_mechanism;
+    if (same_word(mechanism, "poll") || same_word(mechanism, "select")) {
+      about("events.mechanism", "epoll is used", log::Level::notice);
     }
+    mechanism = "epoll";
   }
 
-  void identity() {
-    if (!good("user") || !good("group")) return;
-    if (pool_.user.empty()) {
-      about("user",
-            "user has not been defined: expected a user other than root, because fpm runs "
-            "as root");
+  void emergency_restart() {
+    const bool threshold = global_.emergency_restart_threshold > 0;
+    const bool interval = global_.emergency_restart_interval.count() > 0;
+    if (threshold == interval || !good("emergency_restart_threshold") ||
+        !good("emergency_restart_interval")) {
       return;
     }
-    const auto identity = os::resolve_identity(pool_.user, pool_.group);
-    if (!identity) {
-      const bool group = os::resolve_user(pool_.user).has_value();
-      return about(group ? "group" : "user", reason(identity.error()));
-    }
-    if ((identity->uid == 0 || identity->gid == 0) && !options_.allow_root) {
-      about(identity->uid == 0 || pool_.group.empty() ? "user" : "group",
-            "please specify user and group other than root");
-    }
-  }
-  /// "cannot get uid for user 'x'"; the errno only where it tells more than that.
-  static std::string reason(const os::Error& error) {
-    return error.code == ENOENT ? error.what : error.text();
+    const auto* const one = "emergency_restart_threshold";
+    const auto* const other = "emergency_restart_interval";
+    about(threshold ? one : other,
+          fmt::format("has no effect without {}", threshold ? other : one), log::Level::warning);
   }
 
-  void drop_what_needs_root() {
-    drop("user", pool_.user);
-    drop("group", pool_.group);
-    drop("chroot", pool_.chroot);
-  }
-  void drop(std::string_view name, std::string& value) {
-    if (value.empty()) return;
-    value.clear();
-    notice(fmt::format("'{}' directive is ignored when FPM is not running as root", name));
+  void priority() {
+    if (!global_.process_priority || *options_.running_as_root) return;
+    global_.process_priority.reset();
+    problems_.push_back({log::Level::notice, {}, 0, {}, ignored("process.priority")});
   }
 
-  void socket_path() {
-    constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1;
-    const std::string& path = pool_.listen.path;
-    if (!good("listen") || path.size() <= kMost) return;
-    about("listen",
-          fmt::format("cannot bind to UNIX socket '{}' as path is too long (found length: {}, "
-                      "maximal length: {})",
-                      path, path.size(), kMost));
-  }
-
-  void socket_owner() {
-    if (good("listen.owner") && !pool_.listen_owner.empty()) {
-      const auto owner = os::resolve_user(pool_.listen_owner);
-      if (!owner) about("listen.owner", reason(owner.error()));
-    }
-    if (good("listen.group") && !pool_.listen_group.empty()) {
-      const auto group = os::resolve_group(pool_.listen_group);
-      if (!group) about("listen.group", reason(group.error()));
-    }
-  }
-
-  void backlog() {
-    if (!good("listen.backlog") || !options_.somaxconn) return;
-    if (pool_.listen_backlog <= *options_.somaxconn) return;
-    about("listen.backlog",
-          fmt::format("the kernel cuts {} to {} (net.core.somaxconn)", pool_.listen_backlog,
-                      *options_.somaxconn),
-          log::Level::warning);
-  }
-
-  void clients_of_tcp() {
-    if (!set("listen") || !good("listen") || !pool_.listen.is_unix()) return;
-    if (pool_.listen_allowed_clients.empty()) return;
-    about("listen.allowed_clients",
-          "has no effect on a UNIX socket: listen.owner, .group and .mode say who may connect",
-          log::Level::warning);
-  }
-
-  /// FastCGI has no authentication: whoever connects names the program that runs.
-  void open_to_strangers() {
-    for (const auto name :
-         {"listen", "listen.allowed_clients", "cgi.root", "cgi.allow", "cgi.program"}) {
-      if (!good(name)) return;
-    }
-    const bool limited = !pool_.cgi_root.empty() || !pool_.cgi_allow.empty() ||
-                         !pool_.cgi_program.empty() || !pool_.listen_allowed_clients.empty();
-    if (!set("listen") || limited || is_local(pool_.listen)) return;
-    about("listen",
-          "would run any program for anybody who can connect: set cgi.root, cgi.allow[] or "
-          "cgi.program, or listen.allowed_clients, or listen on a UNIX socket or 127.0.0.1");
-  }
-
-  void folders() {
-    if (!good("chroot")) return;
-    if (!pool_.chroot.empty() && !is_folder(pool_.chroot)) {
-      return about(
-          "chroot",
-          fmt::format("the chroot path '{}' does not exist or is not a directory", pool_.chroot));
-    }
-    folder("chdir", pool_.chdir);
-    folder("cgi.root", pool_.cgi_root);
-  }
-  void folder(std::string_view name, const std::string& path) {
-    if (!good(name) || path.empty() || is_folder(pool_.chroot + path)) return;
-    const std::string within =
-        pool_.chroot.empty() ? "" : fmt::format(" within the chroot path '{}'", pool_.chroot);
-    about(name, fmt::format("the {} path '{}'{} does not exist or is not a directory", name, path,
-                            within));
-  }
-  static bool is_folder(const std::string& path) {
-    struct stat info {};
-    return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-  }
-
-  void access_format() {
-    if (!good("access.format") || !options_.check_access_format) return;
-    const std::string error = options_.check_access_format(pool_.access_format);
-    if (!error.empty()) about("access.format", error);
-  }
-
-  const Section& section_;
+  const Draft& draft_;
   const LoadOptions& options_;
-  bool root_;
-  Pool& pool_;
+  Config& config_;
+  Global& global_;
   std::vector<Problem>& problems_;
 };
+
+/// One place where connections are accepted: a pool's, or that of its status page.
+struct Door {
+  std::string_view directive;
+  const Address* address;
+  std::string pool;  ///< php-fpm's name of it
+  const Pool* owner;
+  const Written* written;
+};
+
+std::vector<Door> listening_places(const Draft& draft, const Config& config) {
+  std::vector<Door> places;
+  for (std::size_t i = 0; i < config.pools.size(); ++i) {
+    const Pool& pool = config.pools[i];
+    const auto add = [&](std::string_view name, const Address& address, std::string title) {
+      const auto found = draft.pools[i].find(name);
+      if (found == draft.pools[i].end() || !found->second.good || address.text.empty()) return;
+      places.push_back({name, &address, std::move(title), &pool, &found->second});
+    };
+    add("listen", pool.listen, pool.name);
+    add("pm.status_listen", pool.status_listen, pool.name + "_status");
+  }
+  return places;
+}
 
 /// No two pools on one address, in whichever spelling.
 void one_pool_per_address(const Draft& draft, const Config& config,
                           std::vector<Problem>& problems) {
-  const auto listens = [&](std::size_t i) {
-    const auto found = draft.pools[i].find("listen");
-    return found != draft.pools[i].end() && found->second.good ? &found->second : nullptr;
-  };
-  for (std::size_t i = 0; i < config.pools.size(); ++i) {
-    for (std::size_t before = 0; listens(i) != nullptr && before < i; ++before) {
-      const Address& address = config.pools[i].listen;
-      const Address& other = config.pools[before].listen;
-      if (listens(before) == nullptr || !overlap(address, other)) continue;
-      std::string text = fmt::format(
-          "listen = \"{}\": unable to set listen address as it's already used in "
-          "another pool '{}'",
-          listens(i)->text, config.pools[before].name);
-      if (address.text != other.text) text += fmt::format(" (as \"{}\")", other.text);
-      problems.push_back({log::Level::error, listens(i)->place.file, listens(i)->place.line,
-                          config.pools[i].name, std::move(text)});
-      break;
+  const std::vector<Door> places = listening_places(draft, config);
+  for (auto place = places.begin(); place != places.end(); ++place) {
+    const auto meets = [&](const Door& other) {
+      return overlap(*place->address, *other.address);
+    };
+    const auto other = std::find_if(places.begin(), place, meets);
+    if (other == place) continue;
+    std::string text = fmt::format(
+        "{} = \"{}\": unable to set listen address as it's already used in another pool '{}'",
+        place->directive, place->written->text, other->pool);
+    if (place->address->text != other->address->text) {
+      text += fmt::format(" (as \"{}\")", other->address->text);
     }
+    const Place& where = place->written->place;
+    problems.push_back(
+        {log::Level::error, where.file, where.line, place->owner->name, std::move(text)});
   }
 }
 
@@ -226,13 +174,24 @@ std::optional<int> read_somaxconn() {
   return std::nullopt;
 }
 
+/// What was left open about this machine, asked for.
+LoadOptions known_machine(LoadOptions options) {
+  if (!options.somaxconn) options.somaxconn = read_somaxconn();
+  if (!options.running_as_root) options.running_as_root = geteuid() == 0;
+  if (!options.cpus) {
+    const long count = sysconf(_SC_NPROCESSORS_CONF);
+    if (count > 0) options.cpus = static_cast<int>(count);
+  }
+  return options;
+}
+
 }  // namespace
 
 void check_rules(const Draft& draft, const LoadOptions& options, Config& config,
                  std::vector<Problem>& problems) {
-  LoadOptions known = options;
-  if (!known.somaxconn) known.somaxconn = read_somaxconn();
-  const bool root = options.running_as_root.value_or(geteuid() == 0);
+  const LoadOptions known = known_machine(options);
+  GlobalRules global(draft, known, config, problems);
+  global.check();
   if (config.pools.empty()) {
     problems.push_back({log::Level::error,
                         config.file,
@@ -242,9 +201,10 @@ void check_rules(const Draft& draft, const LoadOptions& options, Config& config,
                         "file, as in [www]"});
   }
   for (std::size_t i = 0; i < config.pools.size(); ++i) {
-    PoolRules(draft.pools[i], known, root, config.pools[i], problems).check();
+    check_pool(draft.pools[i], known, config.pools[i], problems);
   }
   one_pool_per_address(draft, config, problems);
+  global.process_max();
 }
 
 }  // namespace fpm::config

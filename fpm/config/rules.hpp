@@ -29,8 +29,8 @@ struct Draft {
 };
 
 /// Checks `config` and adds what is wrong to `problems`; a value that is refused already is not
-/// judged again. Drops user, group and chroot when we are not root, with a NOTICE each. Blocks on
-/// the disk and on the name service.
+/// judged again. Drops what needs root when we are not root, with a NOTICE each, and fills in what
+/// depends on other directives (pm.start_servers). Blocks on the disk and on the name service.
 void check_rules(const Draft& draft, const LoadOptions& options, Config& config,
                  std::vector<Problem>& problems);
 

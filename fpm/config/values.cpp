@@ -6,6 +6,7 @@
 #include <charconv>
 #include <climits>
 #include <limits>
+#include <set>
 
 namespace fpm::config {
 namespace {
@@ -23,6 +24,22 @@ bool leading_number(std::string_view text, T& out, std::string_view& rest) {
 constexpr Word<log::Level> kLevels[] = {
     {"debug", log::Level::debug},  {"notice", log::Level::notice}, {"warning", log::Level::warning},
     {"warn", log::Level::warning}, {"error", log::Level::error},   {"alert", log::Level::alert},
+};
+constexpr Word<LogFormat> kLogFormats[] = {
+    {"text", LogFormat::text},
+    {"json", LogFormat::json},
+};
+constexpr Word<SyslogFacility> kFacilities[] = {
+    {"auth", SyslogFacility::auth},     {"authpriv", SyslogFacility::authpriv},
+    {"cron", SyslogFacility::cron},     {"daemon", SyslogFacility::daemon},
+    {"ftp", SyslogFacility::ftp},       {"kern", SyslogFacility::kern},
+    {"lpr", SyslogFacility::lpr},       {"mail", SyslogFacility::mail},
+    {"news", SyslogFacility::news},     {"syslog", SyslogFacility::syslog},
+    {"user", SyslogFacility::user},     {"uucp", SyslogFacility::uucp},
+    {"local0", SyslogFacility::local0}, {"local1", SyslogFacility::local1},
+    {"local2", SyslogFacility::local2}, {"local3", SyslogFacility::local3},
+    {"local4", SyslogFacility::local4}, {"local5", SyslogFacility::local5},
+    {"local6", SyslogFacility::local6}, {"local7", SyslogFacility::local7},
 };
 constexpr Word<HandlerKind> kHandlers[] = {
     {"cgi", HandlerKind::cgi},
@@ -56,6 +73,16 @@ std::string_view trim(std::string_view text) {
   const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
+}
+
+std::vector<std::string_view> split(std::string_view text, std::string_view separators) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const std::size_t end = text.find_first_of(separators);
+    parts.push_back(trim(text.substr(0, end)));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
 }
 
 std::string parse_flag(std::string_view text, bool& out) {
@@ -134,6 +161,63 @@ std::string print_size(std::uint64_t value) {
   return fmt::format("{}", value);
 }
 
+std::string parse_limit(std::string_view text, bool bytes, Limit& out) {
+  std::uint64_t value = 0;
+  std::string_view rest;
+  if (same_word(text, "unlimited")) {
+    out = kUnlimited;
+    return {};
+  }
+  const bool digits = leading_number(text, value, rest) && rest.empty();
+  const bool good = bytes ? parse_size(text, value).empty() : digits && value <= INT_MAX;
+  if (!good) {
+    // php-fpm's words, then ours.
+    return fmt::format("a value that must be greater than zero or 'unlimited': a whole number{}",
+                       bytes ? " of bytes, K, M or G may follow" : " up to 2147483647");
+  }
+  out = value == 0 ? Limit() : Limit(value);
+  return {};
+}
+
+std::string print_limit(const Limit& value) {
+  if (!value) return {};
+  return *value == kUnlimited ? "unlimited" : fmt::format("{}", *value);
+}
+
+std::string parse_cpus(std::string_view text, std::vector<int>& out) {
+  std::set<int> cpus;
+  for (const std::string_view item : split(text, ",")) {
+    int first = -1;
+    int last = -1;
+    std::string_view rest;
+    bool good = leading_number(item, first, rest);
+    last = first;
+    if (good && !rest.empty()) {
+      good = rest.front() == '-' && leading_number(rest.substr(1), last, rest) && rest.empty();
+    }
+    if (!good || first < 0 || last < first || last >= kMostCpus) {
+      return fmt::format("numbers of CPUs and ranges of them from 0 to {}, as in 0-3,8",
+                         kMostCpus - 1);
+    }
+    for (int cpu = first; cpu <= last; ++cpu) cpus.insert(cpu);
+  }
+  out.assign(cpus.begin(), cpus.end());
+  return {};
+}
+
+std::string print_cpus(const std::vector<int>& value) {
+  std::string out;
+  for (std::size_t i = 0; i < value.size();) {
+    std::size_t last = i;
+    while (last + 1 < value.size() && value[last + 1] == value[last] + 1) ++last;
+    if (!out.empty()) out += ',';
+    out += fmt::format("{}", value[i]);
+    if (last > i) out += fmt::format("-{}", value[last]);
+    i = last + 1;
+  }
+  return out;
+}
+
 std::string parse_mode(std::string_view text, std::string& out) {
   const bool octal = text.find_first_not_of("01234567") == std::string_view::npos;
   if (!octal || text.empty() || text.size() > 4 || (text.size() == 4 && text[0] != '0')) {
@@ -150,6 +234,8 @@ std::string absolute_path(std::string_view path, std::string_view prefix) {
 }
 
 std::span<const Word<log::Level>> words(log::Level) { return kLevels; }
+std::span<const Word<LogFormat>> words(LogFormat) { return kLogFormats; }
+std::span<const Word<SyslogFacility>> words(SyslogFacility) { return kFacilities; }
 std::span<const Word<HandlerKind>> words(HandlerKind) { return kHandlers; }
 std::span<const Word<ProcessManager>> words(ProcessManager) { return kManagers; }
 std::span<const Word<OnAbort>> words(OnAbort) { return kOnAbort; }
@@ -178,11 +264,15 @@ std::string print_word(Enum value) {
 }
 
 template std::string parse_word(std::string_view, log::Level&);
+template std::string parse_word(std::string_view, LogFormat&);
+template std::string parse_word(std::string_view, SyslogFacility&);
 template std::string parse_word(std::string_view, HandlerKind&);
 template std::string parse_word(std::string_view, ProcessManager&);
 template std::string parse_word(std::string_view, OnAbort&);
 template std::string parse_word(std::string_view, Background&);
 template std::string print_word(log::Level);
+template std::string print_word(LogFormat);
+template std::string print_word(SyslogFacility);
 template std::string print_word(HandlerKind);
 template std::string print_word(ProcessManager);
 template std::string print_word(OnAbort);

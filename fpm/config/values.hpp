@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fpm/config/config.hpp"
 
@@ -30,6 +31,15 @@ std::string print_time(Milliseconds value);
 std::string parse_size(std::string_view text, std::uint64_t& out);
 std::string print_size(std::uint64_t value);
 
+/// Digits (with `bytes` as parse_size takes them), or unlimited; 0 is php-fpm's word for unset.
+std::string parse_limit(std::string_view text, bool bytes, Limit& out);
+std::string print_limit(const Limit& value);
+
+/// Numbers and ranges separated by commas, each below kMostCpus; ascending and each once in `out`.
+inline constexpr int kMostCpus = 1024;  ///< CPU_SETSIZE, sched_setaffinity(2)
+std::string parse_cpus(std::string_view text, std::vector<int>& out);
+std::string print_cpus(const std::vector<int>& value);
+
 /// One to four octal digits, at most 0777.
 std::string parse_mode(std::string_view text, std::string& out);
 
@@ -45,6 +55,8 @@ struct Word {
 
 /// The words of each enumeration; of several for one value the first is printed.
 std::span<const Word<log::Level>> words(log::Level);
+std::span<const Word<LogFormat>> words(LogFormat);
+std::span<const Word<SyslogFacility>> words(SyslogFacility);
 std::span<const Word<HandlerKind>> words(HandlerKind);
 std::span<const Word<ProcessManager>> words(ProcessManager);
 std::span<const Word<OnAbort>> words(OnAbort);
@@ -62,5 +74,7 @@ inline constexpr std::string_view kBlanks = " \t\r\n\v\f";
 /// ASCII letters compared without case.
 bool same_word(std::string_view a, std::string_view b);
 std::string_view trim(std::string_view text);
+/// The parts of `text` between any of `separators`, trimmed; empty ones too.
+std::vector<std::string_view> split(std::string_view text, std::string_view separators);
 
 }  // namespace fpm::config

@@ -50,7 +50,13 @@ class Files {
   }
   std::vector<std::string> problems(const std::string& text) const { return messages(load(text)); }
 
-  fpm::config::LoadOptions options{false, {}, false, 4096};
+  fpm::config::LoadOptions options = [] {
+    fpm::config::LoadOptions known;  // nothing of this machine
+    known.running_as_root = false;
+    known.somaxconn = 4096;
+    known.cpus = 8;
+    return known;
+  }();
 
  private:
   std::string path_;

@@ -65,13 +65,18 @@ TEST_CASE("all errors come in one go, each once") {
           "FPM_TEST_NONE is not set; set it, or write ${FPM_TEST_NONE:-DEFAULT}",
           "@/fpm.conf:7: [pool b] pm = ${FPM_TEST_NONE}: the environment variable FPM_TEST_NONE "
           "is not set; set it, or write ${FPM_TEST_NONE:-DEFAULT}",
-          "@/fpm.conf:9: [pool b] pm.max_children = \"0\": expected a whole number, 1 or more",
-          "@/pools.d/a.conf:1: [pool a] pm is missing, it must be set in each pool",
+          "@/fpm.conf:9: [pool b] pm.max_children = \"0\": pm.max_children must be a positive "
+          "value, expected a whole number, 1 or more",
+          "@/pools.d/a.conf:1: [pool a] the process manager is missing (static, dynamic or "
+          "ondemand): pm must be set in each pool",
           "@/pools.d/a.conf:5: [pool a] cgi.root = \"gone\": the cgi.root path '@/gone' does not "
           "exist or is not a directory",
-          "@/fpm.conf:10: [pool c] listen is missing, it must be set in each pool",
-          "@/fpm.conf:10: [pool c] pm is missing, it must be set in each pool",
-          "@/fpm.conf:10: [pool c] pm.max_children is missing, it must be set in each pool",
+          "@/fpm.conf:10: [pool c] no listen address have been defined! listen must be set in each "
+          "pool",
+          "@/fpm.conf:10: [pool c] the process manager is missing (static, dynamic or ondemand): "
+          "pm must be set in each pool",
+          "@/fpm.conf:10: [pool c] pm.max_children must be a positive value: pm.max_children must be "
+          "set in each pool",
       });
 }
 
@@ -230,7 +235,7 @@ TEST_CASE("folders must exist, inside chroot where there is one") {
   CHECK(files.problems(pool + chroot + "chdir = /srv\ncgi.root = /srv\n").empty());
   CHECK(files.problems(pool + chroot + "chdir = /tmp\n") ==
         Lines{"@/fpm.conf:7: [pool www] chdir = \"/tmp\": the chdir path '/tmp' within the chroot "
-              "path '@/jail' does not exist or is not a directory"});
+              "path '@/jail' ('@/jail/tmp') does not exist or is not a directory"});
   CHECK(files.problems(pool + "chroot = /none\nchdir = /none\n") ==
         Lines{"@/fpm.conf:6: [pool www] chroot = \"/none\": the chroot path '/none' does not exist "
               "or is not a directory"});

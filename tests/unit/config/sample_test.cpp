@@ -86,5 +86,10 @@ TEST_CASE("the sample names every directive, and its comments are the defaults")
   const Loaded plain = files.load(sample);
   CHECK(with_defaults.ok());
   CHECK(plain.ok());
-  CHECK(dump(with_defaults.config) == dump(plain.config));
+  REQUIRE(with_defaults.config.pools.size() == 1);
+  REQUIRE(plain.config.pools.size() == 1);
+  for (const auto& row : pool_directives()) {
+    CAPTURE(row.name);
+    CHECK(print(row, with_defaults.config.pools[0]) == print(row, plain.config.pools[0]));
+  }
 }
