@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "fpm/log/log.hpp"
+#include "fpm/os/acl.hpp"
 #include "fpm/os/identity.hpp"
 
 namespace fpm::master {
@@ -16,9 +18,14 @@ mode_t parse_mode(const std::string& octal) {
   return static_cast<mode_t>(mode);
 }
 
+bool has_acl(const config::Pool& pool) {
+  return !pool.listen_acl_users.empty() || !pool.listen_acl_groups.empty();
+}
+
 os::Result<os::SocketFile> socket_file(const config::Pool& pool) {
   os::SocketFile file;
   file.mode = parse_mode(pool.listen_mode);
+  if (has_acl(pool)) return file;  // which then says who else may connect
   if (!pool.listen_owner.empty()) {
     const auto uid = os::resolve_user(pool.listen_owner);
     if (!uid) return uid.error();
@@ -32,11 +39,48 @@ os::Result<os::SocketFile> socket_file(const config::Pool& pool) {
   return file;
 }
 
+os::Result<void> grant_access(const config::Pool& pool) {
+  if (!has_acl(pool)) return {};
+  std::vector<uid_t> users;
+  for (const std::string& name : pool.listen_acl_users) {
+    const auto uid = os::resolve_user(name);
+    if (!uid) return uid.error();
+    users.push_back(*uid);
+  }
+  std::vector<gid_t> groups;
+  for (const std::string& name : pool.listen_acl_groups) {
+    const auto gid = os::resolve_group(name);
+    if (!gid) return gid.error();
+    groups.push_back(*gid);
+  }
+  return os::set_acl(pool.listen.path, parse_mode(pool.listen_mode), std::move(users),
+                     std::move(groups));
+}
+
+os::InheritedSocket claim(const config::Pool& pool, os::InheritedSockets* inherited, int backlog) {
+  // Asking for the addresses of a name may take long: only where there is something to claim.
+  if (inherited == nullptr || inherited->unclaimed().empty()) return {};
+  return inherited->claim(pool.listen.is_unix()
+                              ? os::socket_keys(pool.listen.path)
+                              : os::socket_keys(pool.listen.host, pool.listen.port),
+                          backlog);
+}
+
 }  // namespace
 
-os::Result<Listener> Listener::open(const config::Pool& pool) {
+os::Result<Listener> Listener::open(const config::Pool& pool, os::InheritedSockets* inherited) {
   const int backlog = os::effective_backlog(pool.listen_backlog);
   Listener listener;
+  if (os::InheritedSocket given = claim(pool, inherited, backlog); given.fd) {
+    log::notice("using inherited socket fd={}, \"{}\"", given.number, pool.listen.text);
+    listener.fd_ = std::move(given.fd);
+    listener.lent_ = given.lent;
+    if (pool.listen.is_unix() && !given.lent) {
+      listener.path_ = pool.listen.path;
+      listener.file_ = os::file_id(pool.listen.path);
+    }
+    return listener;
+  }
   if (!pool.listen.is_unix()) {
     auto fd = os::listen_tcp(pool.listen.host, pool.listen.port, backlog);
     if (!fd) return fd.error();
@@ -50,12 +94,22 @@ os::Result<Listener> Listener::open(const config::Pool& pool) {
   listener.fd_ = std::move(*fd);
   listener.path_ = pool.listen.path;
   listener.file_ = os::file_id(pool.listen.path);
+  if (auto done = grant_access(pool); !done) return done.error();
   return listener;
 }
 
 void Listener::unlink() {
   if (file_) os::unlink_if_same(path_, *file_);
   file_.reset();
+}
+
+void close_unclaimed(os::InheritedSockets& inherited) {
+  for (const os::InheritedSocket& socket : inherited.unclaimed()) {
+    log::warning("inherited socket fd={}, \"{}\" is closed: {}", socket.number,
+                 log::printable(socket.name),
+                 socket.useless.empty() ? "no pool listens there" : socket.useless);
+  }
+  inherited.close_unclaimed();
 }
 
 }  // namespace fpm::master

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fpm/config/config.hpp"
+#include "fpm/os/inherited.hpp"
 #include "fpm/os/socket.hpp"
 
 namespace fpm::master {
@@ -13,26 +14,36 @@ namespace fpm::master {
 /// A pool's listening socket. Its file is removed with it, if it is still the same file.
 class Listener {
  public:
-  /// Opens what the pool's listen* directives ask for. `identity` gives the owner that an unset
-  /// listen.owner means. Blocks on name service for names.
-  static os::Result<Listener> open(const config::Pool& pool);
+  /// The socket for the pool's listen* directives: the one among `inherited` that is bound to the
+  /// same address, as it is, else a new one. Blocks on name service for names.
+  static os::Result<Listener> open(const config::Pool& pool,
+                                   os::InheritedSockets* inherited = nullptr);
 
   Listener() = default;
   Listener(Listener&& other) noexcept
       : fd_(std::move(other.fd_)),
         path_(std::move(other.path_)),
-        file_(std::exchange(other.file_, std::nullopt)) {}
+        file_(std::exchange(other.file_, std::nullopt)),
+        lent_(other.lent_) {}
   Listener& operator=(Listener&&) = delete;
   ~Listener() { unlink(); }
 
   int fd() const { return fd_.get(); }
+  /// A service manager holds it too and listens on when we are gone: its file and its backlog are
+  /// to be left alone.
+  bool lent() const { return lent_; }
   /// Removes the socket's file, so that no new client finds it; those in the queue stay.
   void unlink();
 
  private:
   os::UniqueFd fd_;
   std::string path_;
-  std::optional<os::FileId> file_;
+  std::optional<os::FileId> file_;  // nothing: no file, or none of ours
+  bool lent_ = false;
 };
+
+/// Tells of inherited sockets that no pool listens on, and closes them: clients that connect there
+/// would wait for ever.
+void close_unclaimed(os::InheritedSockets& inherited);
 
 }  // namespace fpm::master
