@@ -7,6 +7,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "fpm/log/json.hpp"
 #include "fpm/log/text.hpp"
 
 namespace fpm::log {
@@ -99,46 +100,16 @@ double cpu_percent(const AccessRecord& record, bool user, bool system) {
 
 // json ------------------------------------------------------------------------------------------
 
-std::size_t json_plain_prefix(std::string_view text) {
-  std::size_t end = 0;
-  while (end < text.size()) {
-    const auto byte = static_cast<unsigned char>(text[end]);
-    const std::size_t length = utf8_length(text.substr(end));
-    if (byte < 0x20 || byte == 0x7f || byte == '"' || byte == '\\' || length == 0) break;
-    end += length;
-  }
-  return end;
-}
-
-void add_json_escape(Out& out, char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  if (c == '"' || c == '\\') {
-    const char escape[] = {'\\', c};
-    out.add({escape, sizeof escape});
-  } else if (byte < 0x80) {
-    out.print("\\u{:04x}", byte);
-  } else {
-    out.add("\\ufffd");  // a byte that is no UTF-8
-  }
-}
-
 /// `value` as a string of at most `limit` bytes of the original.
 void add_json_string(Out& out, std::string_view value, std::size_t limit) {
-  if (value.size() > limit) {
-    value = value.substr(0, limit);
-    // A character that the cut would halve goes as a whole.
-    for (int i = 0; i < 3 && !value.empty() && (value.back() & 0xc0) == 0x80; ++i) {
-      value.remove_suffix(1);
-    }
-    if (!value.empty() && (value.back() & 0x80) != 0) value.remove_suffix(1);
-  }
+  value = value.substr(0, whole_characters(value, limit));
   out.add("\"");
   while (!value.empty() && !out.full()) {
     const std::size_t plain = json_plain_prefix(value);
     out.add(value.substr(0, plain));
     value.remove_prefix(plain);
     if (value.empty()) break;
-    add_json_escape(out, value.front());
+    out.add_whole(json_escape(value.front()).view());
     value.remove_prefix(1);
   }
   out.add("\"");
@@ -167,21 +138,10 @@ std::string_view request_id(const AccessRecord& record) {
   return {};
 }
 
-/// "2026-11-22T05:10:12.123456+01:00"
-void add_iso_time(Out& out, std::chrono::system_clock::time_point at) {
-  const std::tm parts = local_parts(at);
-  const auto micros = std::chrono::floor<std::chrono::microseconds>(at.time_since_epoch());
-  const long minutes = parts.tm_gmtoff / 60;
-  const long distance = minutes < 0 ? -minutes : minutes;
-  out.print("\"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}{}{:02}:{:02}\"", parts.tm_year + 1900,
-            parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-            micros.count() % 1'000'000, minutes < 0 ? '-' : '+', distance / 60, distance % 60);
-}
-
 void add_json(Out& out, const AccessRecord& record, std::size_t limit) {
-  out.add("{\"time\":");
-  add_iso_time(out, record.accepted);
-  out.add(",\"pool\":");
+  out.add("{\"time\":\"");
+  out.add(rfc3339(record.accepted).view());
+  out.add("\",\"pool\":");
   add_json_string(out, record.pool, limit);
   out.print(",\"pid\":{},\"request_id\":", record.pid);
   add_json_or_null(out, request_id(record), limit);
@@ -193,7 +153,13 @@ void add_json(Out& out, const AccessRecord& record, std::size_t limit) {
   add_json_string(out, record.uri, limit);
   out.add(",\"query\":");
   add_json_string(out, record.query, limit);
-  out.print(",\"status\":{},\"bytes\":{},\"duration\":", record.status, record.response_bytes);
+  out.add(",\"status\":");
+  if (record.status == 0) {
+    out.add("null");
+  } else {
+    out.print("{}", record.status);
+  }
+  out.print(",\"bytes\":{},\"duration\":", record.response_bytes);
   add_seconds(out, record.duration);
   out.add(",\"queue_wait\":");
   if (record.queue_wait) {
@@ -231,6 +197,18 @@ AccessFormat::Line render_json(const AccessRecord& record, std::span<char> buffe
 
 }  // namespace
 
+std::string_view end_name(RequestEnd end) {
+  switch (end) {
+    case RequestEnd::ok: return "ok";
+    case RequestEnd::timeout: return "timeout";
+    case RequestEnd::abort: return "abort";
+    case RequestEnd::failed: return "failed";
+    case RequestEnd::worker_died: return "worker died";
+    case RequestEnd::rejected: return "rejected";
+  }
+  return "failed";
+}
+
 AccessFormat::Line AccessFormat::render(const AccessRecord& record, std::span<char> buffer) const {
   if (buffer.empty()) return {0, true};
   if (json_) return render_json(record, buffer);
@@ -267,7 +245,13 @@ AccessFormat::Line AccessFormat::render(const AccessRecord& record, std::span<ch
       case 'Q': out.add(record.query.empty() ? "" : "?"); break;
       case 'r': add_value(out, record.uri); break;
       case 'R': add_value_or_dash(out, record.remote); break;
-      case 's': out.print("{}", record.status); break;
+      case 's':
+        if (record.status == 0) {
+          out.add("-");
+        } else {
+          out.print("{}", record.status);
+        }
+        break;
       case 't': add_time(out, record.accepted, token.text.c_str()); break;
       case 'T': add_time(out, record.logged, token.text.c_str()); break;
       case 'u': add_value(out, record.user); break;

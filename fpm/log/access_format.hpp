@@ -24,6 +24,18 @@ class AccessLookup {
   virtual std::optional<std::string_view> response_header(std::string_view name) const = 0;
 };
 
+/// How a request ended.
+enum class RequestEnd {
+  ok,
+  timeout,      ///< its time was over
+  abort,        ///< the client went away
+  failed,       ///< the application gave no usable answer
+  worker_died,  ///< the worker ended within it
+  rejected,     ///< it was not run
+};
+/// "ok", "timeout", "abort", "failed", "worker died", "rejected".
+std::string_view end_name(RequestEnd end);
+
 /// A finished request, as the access log sees it. Views are borrowed for the time of render().
 struct AccessRecord {
   std::string_view pool;
@@ -33,8 +45,8 @@ struct AccessRecord {
   std::string_view query;
   std::string_view script;
   std::string_view user;
-  std::string_view end;  ///< "ok", "timeout", "abort" or "failed"; json only
-  int status = 200;
+  std::string_view end;  ///< end_name(); json only
+  int status = 200;      ///< 0: no answer was begun, shown as `-`
   std::uint64_t content_length = 0;  ///< of the request
   std::uint64_t response_bytes = 0;  ///< of the answer's body; json only
   pid_t pid = 0;

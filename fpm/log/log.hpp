@@ -4,6 +4,11 @@
 //   [22-Nov-2026 05:10:12] NOTICE: [pool www] text
 // and with log_level = debug
 //   [22-Nov-2026 05:10:12.123456] DEBUG: pid 123, function(), line 45: text
+// and in the system logger
+//   [NOTICE] text
+// With log_format = json each is one object: "time", "level", "pool" and "request_id" where they are
+// known, "pid" (of the process that it comes from), at debug "function" and "line", and "message",
+// or for what a worker printed "stream" and "output".
 //
 // Nothing here ever waits for the reader of the log. A line that a full pipe or a stopped terminal
 // does not take is kept (64 KiB a sink) and tried again with the next line or flush(); what does
@@ -20,22 +25,34 @@
 #include <type_traits>
 
 #include "fpm/log/level.hpp"
+#include "fpm/log/output_lines.hpp"
+#include "fpm/log/syslog.hpp"
 #include "fpm/log/text.hpp"
 #include "fpm/os/fd.hpp"
 
 namespace fpm::log {
 
+/// log_format.
+enum class LineFormat { text, json };
+
 /// Where the log goes. Before the first open() it is stderr, from NOTICE upwards.
 struct Settings {
   /// error_log: a file (made 0600, appended to), or /dev/stderr, /dev/stdout, /dev/fd/N,
-  /// /proc/self/fd/N, which mean that descriptor of this process. Empty: stderr only.
-  std::string path;
+  /// /proc/self/fd/N, which mean that descriptor of this process, or the word `syslog`. Empty:
+  /// stderr only.
+  std::string path{};
   /// A copy goes to stderr, until end_stderr_copy(). Never twice to the same place.
   bool copy_to_stderr = false;
   Level level = Level::notice;
   /// log_limit: bytes of a line including its newline; what is longer ends in "...".
-  /// Taken as 512 if less and 32768 if more.
+  /// Taken as 512 if less and 32768 if more. Not for json, whose lines are cut at 1 MiB (in the
+  /// system logger at 32 KiB), between characters.
   std::size_t limit = 1024;
+  LineFormat format = LineFormat::text;
+  /// log_buffering: output is held until its line is complete. Without it is shown as it comes; not
+  /// in json and not in the system logger.
+  bool buffering = true;
+  SyslogSettings syslog{};
 };
 
 /// Opens what `settings` names and writes there from now on. After an Error everything is as it
@@ -43,12 +60,19 @@ struct Settings {
 os::Result<void> open(const Settings& settings);
 /// Start-up is over: stderr gets no more copies. Nothing changes if there is no file.
 void end_stderr_copy();
-/// Opens the file anew under its name (USR1). Descriptors stay as they are. After an Error the old
-/// file stays in use.
+/// Opens the file anew under its name, and those of open_output() (USR1). Descriptors and the
+/// system logger stay as they are. After an Error, the first of several, the old file stays in use.
 os::Result<void> reopen();
-/// For a reload: log_level and log_limit from now on.
+/// For a reload: log_level, log_limit, log_format and log_buffering from now on.
 void set_level(Level level);
 void set_limit(std::size_t limit);
+void set_format(LineFormat format);
+void set_buffering(bool on);
+
+/// A file for lines that several processes append to, such as an access log: made 0600; names of
+/// descriptors as in Settings::path. Never waits for a reader: a FIFO without one is an Error
+/// (ENXIO), and the descriptor of a FIFO, pipe or terminal is non-blocking.
+os::Result<os::UniqueFd> open_file(const std::string& path);
 
 /// A line of this level would be written: ask before work that is done for the log only.
 bool enabled(Level level);
@@ -77,11 +101,39 @@ void use_descriptor(os::UniqueFd fd);
 void write(Level level, std::string_view pool, std::string_view text,
            const char* function = __builtin_FUNCTION(), int line = __builtin_LINE());
 
-/// One line that a worker printed, made by OutputLines, at WARNING: with the usual prefix, or as
-/// it is if not `decorated` (decorate_workers_output = no).
-void write_output(std::string_view pool, std::string_view text, bool decorated = true);
-/// How long a text write_output() takes without cutting it, in bytes.
-std::size_t output_room(std::string_view pool, bool decorated = true);
+/// What a line is about; in json these are fields of their own.
+struct About {
+  std::string_view pool{};        ///< empty: none
+  std::string_view request_id{};  ///< empty: not known; json only
+  pid_t pid = 0;                  ///< of the process that it comes from; 0: this one; json only
+};
+/// write() of a line about a request.
+void write_about(Level level, const About& about, std::string_view text,
+                 const char* function = __builtin_FUNCTION(), int line = __builtin_LINE());
+
+/// output_log: what the workers of `pool` print goes to that file from now on (made and opened as
+/// open_file() does), at every log_level. Nothing happens if it is that already.
+os::Result<void> open_output(std::string_view pool, const std::string& path);
+/// It goes to the log again.
+void close_output(std::string_view pool);
+
+/// Where output came from.
+struct Output {
+  About about{};
+  std::string_view stream{};     ///< "stdout" or "stderr"
+  bool decorated = true;         ///< decorate_workers_output
+  const void* source = nullptr;  ///< with log_buffering = no: tells one stream from another
+};
+/// Whether OutputLines has to decorate: json has fields instead, so there it has not.
+bool output_decorated(bool decorated);
+/// Whether OutputLines has to show() what is not a whole line yet.
+bool output_unbuffered(std::string_view pool);
+/// How long a text write_output() takes without cutting it.
+OutputRoom output_room(std::string_view pool, bool decorated = true);
+/// A text that OutputLines made, at WARNING: with the usual prefix, or as it is if not decorated
+/// (in json too: such a line is the application's alone). A part of a line that another line has
+/// interrupted goes on in a line of its own.
+void write_output(const Output& from, std::string_view text, OutputPart part = {});
 
 /// A format string and the place that logs it, which log_level = debug prints.
 template <class... Args>

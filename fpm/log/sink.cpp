@@ -68,7 +68,10 @@ void Sink::use(os::UniqueFd fd) {
 
 void Sink::forget() {
   begin_ = end_ = 0;
+  rest_ = {};
+  rest_begin_ = 0;
   dropped_ = 0;
+  at_line_begin_ = true;
 }
 
 void Sink::replace(os::UniqueFd fd) {
@@ -101,14 +104,25 @@ void Sink::identify() {
   }
 }
 
-void Sink::write(std::string_view line) {
-  if (!fd_) return;
+void Sink::write(std::string_view line, bool begins) {
+  if (!fd_ || line.empty()) return;
+  if (begins && !at_line_begin_ && !accept("\n")) return count_dropped(1);
+  if (accept(line)) at_line_begin_ = line.back() == '\n';
+}
+
+bool Sink::accept(std::string_view bytes) {
   std::size_t done = 0;
-  if (flush()) done = put(line);
-  if (done < line.size()) keep(line.substr(done));
+  if (flush()) done = put(bytes);
+  return done == bytes.size() || keep(bytes.substr(done));
 }
 
 bool Sink::flush() {
+  if (!rest_.empty()) {
+    rest_begin_ += put(std::string_view(rest_).substr(rest_begin_));
+    if (rest_begin_ < rest_.size()) return false;
+    rest_ = {};
+    rest_begin_ = 0;
+  }
   if (begin_ == end_) return true;
   const std::string_view bytes(kept_.data() + begin_, end_ - begin_);
   begin_ += put(bytes);
@@ -151,7 +165,11 @@ ssize_t Sink::put_once(std::string_view bytes) const {
                                : ::write(fd, bytes.data(), size);
 }
 
-void Sink::keep(std::string_view bytes) {
+bool Sink::keep(std::string_view bytes) {
+  if (bytes.size() > kCapacity && begin_ == end_ && rest_.empty()) {
+    rest_ = bytes;
+    return true;
+  }
   if (kCapacity - end_ < bytes.size() && begin_ > 0) {
     std::memmove(kept_.data(), kept_.data() + begin_, end_ - begin_);
     end_ -= begin_;
@@ -159,10 +177,11 @@ void Sink::keep(std::string_view bytes) {
   }
   if (kCapacity - end_ < bytes.size()) {
     count_dropped(1);
-    return;
+    return false;
   }
   std::memcpy(kept_.data() + end_, bytes.data(), bytes.size());
   end_ += bytes.size();
+  return true;
 }
 
 void Sink::count_dropped(std::uint64_t lines) {
@@ -172,6 +191,20 @@ void Sink::count_dropped(std::uint64_t lines) {
 
 bool Sink::wait(std::chrono::milliseconds wait) const {
   return fd_ && problem_ == EAGAIN && ready(fd_.get(), static_cast<int>(wait.count()));
+}
+
+bool write_once(int fd, std::string_view line) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return false;
+  ssize_t written = -1;
+  if (S_ISSOCK(status.st_mode)) {
+    written = ::send(fd, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  } else if (S_ISFIFO(status.st_mode) || ::isatty(fd) == 1) {
+    written = write_shared(fd, line);
+  } else {
+    written = ::write(fd, line.data(), line.size());
+  }
+  return written == static_cast<ssize_t>(line.size());
 }
 
 int named_descriptor(std::string_view path) {

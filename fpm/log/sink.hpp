@@ -13,9 +13,10 @@
 
 namespace fpm::log {
 
-/// A descriptor and the lines that it did not take yet. Room of the log; others use log.hpp.
+/// A descriptor and the lines that it did not take yet.
 class Sink {
  public:
+  /// Bytes of lines that are kept. A longer line that the descriptor took in part is kept besides.
   static constexpr std::size_t kCapacity = 64 * 1024;
 
   Sink() = default;
@@ -34,8 +35,10 @@ class Sink {
   explicit operator bool() const { return static_cast<bool>(fd_); }
   int fd() const { return fd_.get(); }
 
-  /// Writes `line`, newline included, or keeps or drops it. Does not block.
-  void write(std::string_view line);
+  /// Writes `line`, newline included, or keeps or drops it. Does not block. Also for parts of a
+  /// line, the first with `begins`: if the one before it has no end (its end was dropped), it gets
+  /// one.
+  void write(std::string_view line, bool begins = true);
   /// Writes of what is kept as much as the descriptor takes. @return nothing is kept.
   bool flush();
   /// Waits until the reader has made room, at most `wait`. @return it has; false at once if it is
@@ -45,11 +48,15 @@ class Sink {
   void forget();
 
   /// Lines have been dropped, and the sink takes bytes again.
-  bool recovered() const { return dropped_ > 0 && begin_ == end_ && problem_ == 0; }
+  bool recovered() const {
+    return dropped_ > 0 && begin_ == end_ && rest_.empty() && problem_ == 0;
+  }
   /// How many, from now on 0.
   std::uint64_t take_dropped() { return std::exchange(dropped_, 0); }
   /// Why the last one was dropped: an errno.
   int drop_reason() const { return drop_reason_; }
+  /// errno of the last write, 0 if it went well; EAGAIN: the reader has to make room.
+  int problem() const { return problem_; }
 
  private:
   enum class Kind {
@@ -64,7 +71,8 @@ class Sink {
   /// Bytes written, less than all if the descriptor takes no more now.
   std::size_t put(std::string_view bytes);
   ssize_t put_once(std::string_view bytes) const;
-  void keep(std::string_view bytes);
+  bool accept(std::string_view bytes);
+  bool keep(std::string_view bytes);
   void count_dropped(std::uint64_t lines);
 
   os::UniqueFd fd_;
@@ -73,10 +81,17 @@ class Sink {
   std::size_t end_ = 0;
   std::uint64_t dropped_ = 0;
   int drop_reason_ = 0;
-  int problem_ = 0;  // errno of the last write, 0 if it went well
+  int problem_ = 0;
+  bool at_line_begin_ = true;
   bool borrowed_ = false;
   std::array<char, kCapacity> kept_;
+  std::string rest_;  // of a line longer than kept_; goes before what is in that
+  std::size_t rest_begin_ = 0;
 };
+
+/// One try to write `line` to `fd`, borrowed, without waiting for its reader and without O_NONBLOCK
+/// on an open file that others share. @return all of it was written.
+bool write_once(int fd, std::string_view line);
 
 /// Opens a file, FIFO or device to append to, or a second descriptor if `path` is one of the names
 /// of a descriptor. Never waits for a reader.

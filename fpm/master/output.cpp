@@ -21,7 +21,9 @@ class Stream {
   Stream(asio::io_context& io, const config::Pool& pool, pid_t pid, const char* name,
          os::UniqueFd fd)
       : pool_(pool),
-        lines_(pid, name),
+        pid_(pid),
+        name_(name),
+        lines_(pid, name, log::output_decorated(pool.decorate_workers_output)),
         pipe_(io, fd.release()) {
     watch();
   }
@@ -52,19 +54,30 @@ class Stream {
     const ssize_t got = ::read(pipe_.native_handle(), piece.data(), piece.size());
     if (got > 0) {
       lines_.feed({piece.data(), static_cast<std::size_t>(got)}, room(), emit());
+      if (log::output_unbuffered(pool_.name)) lines_.show(emit());
       return true;
     }
     if (got == 0) errno = 0;
     return false;
   }
 
-  std::size_t room() const { return log::output_room(pool_.name); }
+  log::OutputRoom room() const {
+    return log::output_room(pool_.name, pool_.decorate_workers_output);
+  }
 
   log::OutputLines::Emit emit() {
-    return [this](std::string_view text) { log::write_output(pool_.name, text); };
+    return [this](std::string_view text, log::OutputPart part) {
+      log::write_output({.about = {.pool = pool_.name, .pid = pid_},
+                         .stream = name_,
+                         .decorated = pool_.decorate_workers_output,
+                         .source = this},
+                        text, part);
+    };
   }
 
   const config::Pool& pool_;
+  pid_t pid_;
+  const char* name_;
   log::OutputLines lines_;
   asio::posix::stream_descriptor pipe_;
 };

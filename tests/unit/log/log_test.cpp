@@ -20,66 +20,11 @@
 #include <sstream>
 #include <vector>
 
+#include "log_rig.hpp"
+
 using namespace fpm;
 
 namespace {
-
-struct TempFolder {
-  TempFolder() {
-    char name[] = "/tmp/fpm-log-test.XXXXXX";
-    path = ::mkdtemp(name);
-  }
-  ~TempFolder() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
-
-/// fd 2 leads elsewhere for a while.
-struct StderrTo {
-  explicit StderrTo(int fd) : saved(::dup(2)) { ::dup2(fd, 2); }
-  ~StderrTo() {
-    ::dup2(saved, 2);
-    ::close(saved);
-  }
-  int saved;
-};
-
-/// The log ends with the test, whatever it wrote to.
-struct LogEnds {
-  ~LogEnds() { (void)log::open({.path = "/dev/null"}); }
-};
-
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
-std::string read_available(int fd) {
-  std::string out;
-  char buffer[8192];
-  while (true) {
-    const ssize_t got = ::recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
-    const ssize_t size = got < 0 && errno == ENOTSOCK ? ::read(fd, buffer, sizeof buffer) : got;
-    if (size <= 0) return out;
-    out.append(buffer, static_cast<std::size_t>(size));
-  }
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  return lines;
-}
-
-const std::string kTime = R"(\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d\] )";
-const std::size_t kTimeLength = std::string("[22-Nov-2026 05:10:12] ").size();
-const std::string kDebugTime = R"(\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d\.\d{6}\] )";
-
-bool matches(const std::string& text, const std::string& pattern) {
-  return std::regex_match(text, std::regex(pattern));
-}
 
 void log_from_a_named_function() {
   log::notice("one form");
@@ -183,7 +128,7 @@ TEST_CASE("levels below the configured one are not written") {
   CHECK(log::enabled(log::Level::error));
   log::warning("no");
   log::write(log::Level::notice, "www", "no");
-  log::write_output("www", "no");
+  log::write_output({.about = {.pool = "www"}}, "no");
   CHECK(read_file(folder.path / "log").empty());
   log::set_level(log::Level::notice);
   log::notice("yes");
@@ -495,12 +440,13 @@ TEST_CASE("worker output fits its room exactly, at every level") {
   REQUIRE(log::open({.path = folder.path / "log", .level = level}).has_value());
   for (const bool decorated : {true, false}) {
     std::filesystem::resize_file(folder.path / "log", 0);
-    const std::size_t room = log::output_room("www", decorated);
-    log::write_output("www", std::string(room, 'x'), decorated);
+    const std::size_t room = log::output_room("www", decorated).bytes;
+    const log::Output from{.about = {.pool = "www"}, .decorated = decorated};
+    log::write_output(from, std::string(room, 'x'));
     std::string text = read_file(folder.path / "log");
     CHECK(text.size() == 1024);
     CHECK(text.substr(1022) == "x\n");
-    log::write_output("www", "short", decorated);
+    log::write_output(from, "short");
     text = read_file(folder.path / "log").substr(1024);
     if (!decorated) CHECK(text == "short\n");
     if (decorated && level == log::Level::notice) {

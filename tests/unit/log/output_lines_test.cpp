@@ -6,6 +6,7 @@
 
 using fpm::log::kEndOfRequest;
 using fpm::log::OutputLines;
+using fpm::log::OutputPart;
 
 namespace {
 
@@ -18,13 +19,13 @@ constexpr std::size_t kRoom = 512;
 Texts texts_of(std::string_view input, Last last, bool decorated, std::size_t piece,
                std::size_t room = kRoom) {
   Texts texts;
-  const auto emit = [&](std::string_view text) { texts.emplace_back(text); };
+  const auto emit = [&](std::string_view text, OutputPart) { texts.emplace_back(text); };
   OutputLines lines(123, "stderr", decorated);
   for (std::size_t at = 0; at < input.size(); at += piece) {
-    lines.feed(input.substr(at, piece), room, emit);
+    lines.feed(input.substr(at, piece), {room}, emit);
   }
-  if (last == Last::flush) lines.flush(room, emit);
-  if (last == Last::close) lines.close(room, emit);
+  if (last == Last::flush) lines.flush({room}, emit);
+  if (last == Last::close) lines.close({room}, emit);
   return texts;
 }
 
@@ -133,12 +134,12 @@ TEST_CASE("no byte of a line is lost or doubled, at any limit") {
 
 TEST_CASE("a limit that is lowered while output is held cuts nothing") {
   Texts texts;
-  const auto emit = [&](std::string_view text) { texts.emplace_back(text); };
+  const auto emit = [&](std::string_view text, OutputPart) { texts.emplace_back(text); };
   OutputLines lines(123, "stderr");
-  lines.feed(std::string(1000, 'x'), 2000, emit);
+  lines.feed(std::string(1000, 'x'), {2000}, emit);
   CHECK(texts.empty());
-  SECTION("and more comes") { lines.feed("\n", kRoom, emit); }
-  SECTION("and the request ends") { lines.flush(kRoom, emit); }
+  SECTION("and more comes") { lines.feed("\n", {kRoom}, emit); }
+  SECTION("and the request ends") { lines.flush({kRoom}, emit); }
   CHECK(texts == Texts{said(std::string(kFits, 'x')), said(std::string(kFits, 'x')),
                        said(std::string(1000 - 2 * kFits, 'x'))});
 }
@@ -151,6 +152,6 @@ TEST_CASE("a limit below the decoration still makes progress") {
 TEST_CASE("the stream and the process are named") {
   Texts texts;
   OutputLines lines(7, "stdout");
-  lines.feed("hi\n", kRoom, [&](std::string_view text) { texts.emplace_back(text); });
+  lines.feed("hi\n", {kRoom}, [&](std::string_view text, OutputPart) { texts.emplace_back(text); });
   CHECK(texts == Texts{"child 7 said into stdout: \"hi\""});
 }
