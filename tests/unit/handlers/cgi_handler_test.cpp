@@ -198,6 +198,7 @@ TEST_CASE("a script may talk with its client, line by line, while the body is op
   });
   const Outcome outcome = rig.run(
       exchange, rig.script(std::string(kHeader) + "while read line; do echo \"got $line\"; done"));
+  exchange.close();
   client.join();
   CHECK(outcome.end == End::ok);
   CHECK(heard == "got one\ngot two\n");
