@@ -18,10 +18,18 @@ std::string expected(const std::string& what) {
   return what.empty() ? std::string() : "expected " + what;
 }
 
-bool is_off_word(const Assignment& value) {
+/// Bare words as php.ini reads them: off, no, false and none are nothing. "0" may well be a name.
+std::string_view without_off_word(const Assignment& value) {
   bool on = true;
-  // Bare words only: php.ini makes nothing of them, and "0" may well be a name.
-  return !value.quoted && value.text != "0" && parse_flag(value.text, on).empty() && !on;
+  const bool off = parse_flag(value.text, on).empty() && !on && value.text != "0";
+  return off && !value.quoted ? std::string_view() : value.text;
+}
+
+/// The same, and on, yes and true are 1.
+std::string_view bare_word(const Assignment& value) {
+  bool on = false;
+  const bool word = !value.quoted && parse_flag(value.text, on).empty() && on;
+  return word ? "1" : without_off_word(value);
 }
 
 /// `text` is a number on the wrong side of a limit, not one that overflows nor anything else.
@@ -58,13 +66,13 @@ struct Writer {
   }
 
   std::string operator()(const typename D::Text& field) const {
-    return text_into(field.member, value.text);
+    return text_into(field.member, without_off_word(value));
   }
   std::string operator()(const typename D::Path& field) const {
-    return text_into(field.member, is_off_word(value) ? std::string_view() : value.text);
+    return text_into(field.member, without_off_word(value));
   }
   std::string operator()(const typename D::LogFile& field) const {
-    return text_into(field.member, is_off_word(value) ? std::string_view() : value.text);
+    return text_into(field.member, without_off_word(value));
   }
 
   std::string operator()(const typename D::Flag& field) const {
@@ -124,10 +132,10 @@ struct Writer {
     return parsed(field.member, parse_word<Enum>);
   }
 
-  std::string list_into(std::vector<std::string> Owner::*member, std::string_view separators,
-                        bool empty_items) const {
+  std::string list_into(std::vector<std::string> Owner::*member, std::string_view text,
+                        std::string_view separators, bool empty_items) const {
     std::vector<std::string> out;
-    for (const std::string_view item : split(value.text, separators)) {
+    for (const std::string_view item : split(text, separators)) {
       if (item.empty() && !empty_items) continue;
       std::string error = checked(item);
       if (!error.empty()) return error;
@@ -137,10 +145,10 @@ struct Writer {
     return {};
   }
   std::string operator()(const typename D::CommaList& field) const {
-    return list_into(field.member, ",", true);
+    return list_into(field.member, value.text, ",", true);
   }
   std::string operator()(const typename D::BlankList& field) const {
-    return list_into(field.member, " \t", false);
+    return list_into(field.member, without_off_word(value), " \t", false);
   }
 
   std::string operator()(const typename D::PathList& field) const {
@@ -167,7 +175,7 @@ struct Writer {
   std::string operator()(const typename D::Environment& field) const {
     std::string error = checked(value.text);
     if (!error.empty()) return error;
-    std::string text(value.text);
+    std::string text(bare_word(value));
     set(owner.*field.as_written, *value.index, text);
     if (!text.empty() && text.front() == '$') {
       const char* const found = std::getenv(text.c_str() + 1);

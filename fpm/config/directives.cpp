@@ -250,7 +250,7 @@ const P kPool[] = {
      "Hat of the AppArmor profile that the workers change to."},
     {"env", P::Environment{&Pool::env, &Pool::env_written}, "", anything,
      "A variable for the environment of the application. $NAME as the value takes NAME from the "
-     "environment of fpm."},
+     "environment of fpm. on, yes, true are 1 and off, no, false, none are empty unless quoted."},
     {"php_value", P::PhpValues{&Pool::php_values}, "", anything,
      "A setting of PHP that scripts and .user.ini may change."},
     {"php_flag", P::PhpValues{&Pool::php_values, true}, "", anything,

@@ -31,9 +31,10 @@ using Check = std::string (*)(std::string_view value);
 /// member's pointer, so that no text can be parsed into the wrong one.
 template <class Owner>
 struct Directive {
+  /// The bare words off, no, false and none unset, here and of a Path: php.ini makes nothing of
+  /// them.
   struct Text { std::string Owner::*member; };
-  /// Relative ones are below the prefix, see resolve(); the bare words off, no, false and none
-  /// unset.
+  /// Relative ones are below the prefix, see resolve().
   struct Path { std::string Owner::*member; };
   /// A Path, or the word syslog.
   struct LogFile { std::string Owner::*member; };
@@ -72,7 +73,8 @@ struct Directive {
   /// name[] = value, again and again.
   struct PathList { std::vector<std::string> Owner::*member; };
   struct UriList { std::vector<std::string> Owner::*member; };
-  /// name[key] = value; `$NAME` alone stands for the variable of fpm's own environment.
+  /// name[key] = value; `$NAME` alone stands for the variable of fpm's own environment. Bare words
+  /// as in php.ini: on, yes and true are 1, off, no, false and none are nothing.
   struct Environment { Variables Owner::*member; Variables Owner::*as_written; };
   /// name[key] = value for PHP; with `flag` a boolean, which becomes 1 or 0.
   struct PhpValues { Variables Owner::*member; bool flag = false; };
