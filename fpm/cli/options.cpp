@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <sstream>
+#include <string_view>
 
 #include "fpm/build_config.hpp"
 
@@ -12,20 +13,31 @@ namespace fpm::cli {
 
 namespace po = boost::program_options;
 
-std::string default_config_file() { return FPM_SYSCONFDIR "/fpm/fpm.conf"; }
-
 namespace {
 
+/// The letters of options with a value.
+constexpr std::string_view kWithValue = "cdgpy";
+
 po::options_description describe() {
+  const auto text = [](const char* name) { return po::value<std::string>()->value_name(name); };
   po::options_description options("Options");
-  options.add_options()                                                         //
-      ("fpm-config,y", po::value<std::string>()->value_name("FILE"),            //
-       "configuration file")                                                    //
-      ("test,t", "check the configuration and end; twice: show it as well")     //
-      ("nodaemonize,F", "stay in the foreground")                               //
-      ("force-stderr,O", "log to stderr even if it is no terminal")             //
-      ("allow-to-run-as-root,R", "allow pools to run as root")                  //
-      ("help,h", "this text")                                                   //
+  options.add_options()                                                                      //
+      ("fpm-config,y", text("FILE"), "configuration file")                                   //
+      ("test,t", "check the configuration and end; twice: show it as well")                  //
+      ("prefix,p", text("DIR"), "folder below which relative paths lie")                     //
+      ("pid,g", text("FILE"), "file for the process id, instead of the configuration's")     //
+      ("daemonize,D", "go into the background, whatever the configuration says")             //
+      ("nodaemonize,F", "stay in the foreground, whatever the configuration says")           //
+      ("force-stderr,O", "with -F, log to stderr even if it is no terminal")                 //
+      ("allow-to-run-as-root,R", "allow pools to run as root")                               //
+      ("single", text("POOL"), "start this pool only")                                       //
+      ("php-ini,c", text("PATH"), "php.ini or its folder")                                   //
+      ("no-php-ini,n", "no php.ini")                                                         //
+      ("define,d", text("NAME[=VALUE]"), "a setting of PHP, 1 without a value")              //
+      ("profile-info,e", "more information for PHP's debuggers and profilers")               //
+      ("info,i", "information about PHP")                                                    //
+      ("modules,m", "PHP's modules")                                                         //
+      ("help,h", "this text")                                                                //
       ("version,v", "the version");
   return options;
 }
@@ -37,7 +49,7 @@ std::vector<std::string> split_joined_flags(const std::vector<std::string>& argu
   for (const std::string& argument : arguments) {
     const bool joined = argument.size() > 2 && argument[0] == '-' && argument[1] != '-';
     // A flag with a value takes the rest of its argument: -yFILE.
-    const std::size_t value = joined ? argument.find('y', 1) : std::string::npos;
+    const std::size_t value = joined ? argument.find_first_of(kWithValue, 1) : std::string::npos;
     const std::size_t flags = joined ? std::min(value, argument.size()) : 0;
     for (std::size_t i = 1; i < flags; ++i) split.push_back({'-', argument[i]});
     if (!joined) {
@@ -49,11 +61,51 @@ std::vector<std::string> split_joined_flags(const std::vector<std::string>& argu
   return split;
 }
 
+std::pair<std::string, std::string> read_define(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos) return {text, "1"};
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+void take(const po::option& option, Options& options) {
+  const std::string& name = option.string_key;
+  const std::string value = option.value.empty() ? std::string() : option.value.front();
+  if (name == "fpm-config") options.config_file = value;
+  if (name == "test") ++options.test;
+  if (name == "prefix") options.prefix = value;
+  if (name == "pid") options.pid_file = value;
+  if (name == "daemonize") options.daemonize = true;
+  if (name == "nodaemonize") options.daemonize = false;
+  if (name == "force-stderr") options.force_stderr = true;
+  if (name == "allow-to-run-as-root") options.allow_root = true;
+  if (name == "single") options.single = value;
+  if (name == "php-ini") options.php_ini = value;
+  if (name == "no-php-ini") options.no_php_ini = true;
+  if (name == "define") options.defines.push_back(read_define(value));
+  if (name == "profile-info") options.extended_info = true;
+  if (name == "info") options.php_info = true;
+  if (name == "modules") options.php_modules = true;
+  if (name == "help") options.help = true;
+  if (name == "version") options.version = true;
+}
+
+/// The file to read when no -y says it.
+std::string other_config_file(const Options& options) {
+  std::string file;
+  for (const auto& [name, value] : options.defines) {
+    if (name == "fpm.config") file = value;
+  }
+  return file.empty() ? default_config_file(options.prefix) : file;
+}
+
 }  // namespace
+
+std::string default_config_file(const std::string& prefix) {
+  return (prefix.empty() ? std::string(FPM_SYSCONFDIR) : prefix + "/etc") + "/fpm/fpm.conf";
+}
 
 Options parse_options(const std::vector<std::string>& arguments) {
   Options options;
-  options.config_file = default_config_file();
   try {
     const auto known = describe();
     const po::positional_options_description none;
@@ -63,28 +115,29 @@ Options parse_options(const std::vector<std::string>& arguments) {
                             .style(po::command_line_style::unix_style &
                                    ~po::command_line_style::allow_guessing)
                             .run();
-    for (const auto& option : parsed.options) {
-      const std::string& name = option.string_key;
-      if (name == "fpm-config") options.config_file = option.value.at(0);
-      if (name == "test") ++options.test;
-      if (name == "nodaemonize") options.foreground = true;
-      if (name == "force-stderr") options.force_stderr = true;
-      if (name == "allow-to-run-as-root") options.allow_root = true;
-      if (name == "help") options.help = true;
-      if (name == "version") options.version = true;
-    }
+    for (const auto& option : parsed.options) take(option, options);
   } catch (const po::error& wrong) {
     options.error = wrong.what();
   }
+  if (options.config_file.empty()) options.config_file = other_config_file(options);
+  options.foreground = options.daemonize == false;
   return options;
 }
 
 std::string usage(const std::string& program) {
   std::ostringstream text;
-  text << fmt::format("Usage: {} [-F] [-O] [-R] [-y FILE] [-t] [-h] [-v]\n\n", program)
-       << "Runs pools of workers for CGI programs behind a web server that speaks FastCGI.\n\n"
+  text << fmt::format(
+              "Usage: {} [-n] [-e] [-h] [-i] [-m] [-v] [-t] [-p DIR] [-g FILE] [-c PATH]\n"
+              "       [-d NAME[=VALUE]] [-y FILE] [-D] [-F [-O]] [-R] [--single POOL]\n\n",
+              program)
+       << "Runs pools of workers behind a web server that speaks FastCGI.\n\n"
        << describe() << fmt::format("\nWithout -y the file is {}.\n", default_config_file());
   return text.str();
+}
+
+std::string no_php_answer() {
+  return fmt::format("fpm {}: this build has no PHP handler, so there is no PHP to tell about\n",
+                     FPM_VERSION);
 }
 
 }  // namespace fpm::cli

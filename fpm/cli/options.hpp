@@ -1,29 +1,53 @@
 // The command line. Pure: nothing is printed or opened here.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace fpm::cli {
 
+/// What the command line said. php-fpm's options in any order, and ours.
 struct Options {
-  std::string config_file;     ///< -y; the default file if not given
-  bool help = false;           ///< -h
-  bool version = false;        ///< -v
-  int test = 0;                ///< how often -t was given: 1 checks, 2 also dumps
-  bool foreground = false;     ///< -F
-  bool force_stderr = false;   ///< -O
-  bool allow_root = false;     ///< -R
-  std::string error;           ///< what is wrong with the command line; empty: nothing
+  /// -y; else -d fpm.config=FILE; else below -p; else the default file.
+  std::string config_file;
+  std::string prefix;    ///< -p: for config::LoadOptions::prefix; empty: not given
+  std::string pid_file;  ///< -g: for config::LoadOptions::pid_file; empty: the configuration's
+  std::string single;    ///< --single: the one pool that is started; empty: all
+  bool help = false;     ///< -h
+  bool version = false;  ///< -v
+  int test = 0;          ///< how often -t was given: 1 checks, 2 also dumps
+  /// -D is yes, -F is no, the last one counts; unset: `daemonize` of the configuration.
+  std::optional<bool> daemonize;
+  bool foreground = false;    ///< -F, and no -D after it
+  bool force_stderr = false;  ///< -O
+  bool allow_root = false;    ///< -R
+
+  // For PHP.
+  std::string php_ini;         ///< -c: file or folder; empty: PHP's own
+  bool no_php_ini = false;     ///< -n
+  bool extended_info = false;  ///< -e
+  bool php_info = false;       ///< -i
+  bool php_modules = false;    ///< -m
+  /// -d NAME=VALUE in the order given; without a value it is "1".
+  std::vector<std::pair<std::string, std::string>> defines;
+
+  std::string error;  ///< what is wrong with the command line; empty: nothing
 };
 
 /// Reads the arguments after the program's name. Options may be in any order and joined (-FO, -tt).
+/// What is told about an option that is wrong is its name and how it is wrong, without a line feed.
 Options parse_options(const std::vector<std::string>& arguments);
 
 /// The text of -h; its first line begins with "Usage: ".
 std::string usage(const std::string& program);
 
-/// SYSCONFDIR/fpm/fpm.conf
-std::string default_config_file();
+/// The text of -i and -m in a program without PHP; the exit status is 0 all the same, because
+/// scripts ask for both without wanting an answer.
+std::string no_php_answer();
+
+/// SYSCONFDIR/fpm/fpm.conf, or with a prefix PREFIX/etc/fpm/fpm.conf.
+std::string default_config_file(const std::string& prefix = {});
 
 }  // namespace fpm::cli
