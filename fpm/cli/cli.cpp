@@ -15,6 +15,9 @@
 #include "fpm/log/log.hpp"
 #include "fpm/master/master.hpp"
 #include "fpm/master/pid_file.hpp"
+#include "fpm/os/daemonize.hpp"
+#include "fpm/os/inherited.hpp"
+#include "fpm/os/limits.hpp"
 #include "fpm/os/process.hpp"
 #include "fpm/worker/worker.hpp"
 
@@ -46,8 +49,9 @@ int test_config(const config::Loaded& loaded, int times) {
 
 /// The log's place: stderr if somebody looks at it or asked for it, else the file, with a copy to
 /// stderr until the start is over.
-os::Result<void> open_log(const config::Global& global, const Options& options) {
-  const bool to_stderr = options.force_stderr || ::isatty(STDERR_FILENO) == 1;
+os::Result<void> open_log(const config::Global& global, const Options& options, bool background) {
+  const bool to_stderr =
+      !background && (options.force_stderr || ::isatty(STDERR_FILENO) == 1);
   log::Settings settings;
   settings.path = to_stderr ? "" : global.error_log;
   settings.copy_to_stderr = true;
@@ -57,11 +61,12 @@ os::Result<void> open_log(const config::Global& global, const Options& options) 
 
 /// Everything that may refuse, in one place and before the first worker: sockets, files, memory.
 /// All refusals are told, not only the first.
-bool open_pools(const config::Config& config, std::vector<master::Pool::Parts>& parts) {
+bool open_pools(const config::Config& config, std::vector<master::Pool::Parts>& parts,
+                os::InheritedSockets& inherited) {
   bool all = true;
   const bool root = ::geteuid() == 0;
   for (const config::Pool& pool : config.pools) {
-    auto opened = master::Pool::open_parts(pool, root);
+    auto opened = master::Pool::open_parts(pool, root, &inherited);
     if (opened) {
       parts.push_back(std::move(*opened));
       continue;
@@ -73,29 +78,87 @@ bool open_pools(const config::Config& config, std::vector<master::Pool::Parts>& 
   return all;
 }
 
-int serve(const config::Loaded& loaded, const Options& options) {
-  const config::Config& config = loaded.config;
-  if (auto opened = open_log(config.global, options); !opened) {
-    log::error("failed to open error_log ({}): {}", config.global.error_log,
-               opened.error().text());
-    return refuse();
+/// The limits and the priority of the master, which its children inherit.
+/// @return the limit of open files that they get back; nothing if something was refused, and told.
+std::optional<rlimit> limit_master(const config::Global& global) {
+  using os::Limit;
+  bool all = true;
+  const auto refused = [&all](const os::Result<void>& done) {
+    if (!done) log::error("{}", done.error().text());
+    all = all && done.has_value();
+  };
+  if (global.rlimit_files) refused(os::set_limit(Limit::files, *global.rlimit_files));
+  if (global.rlimit_core) refused(os::set_limit(Limit::core, *global.rlimit_core));
+  if (global.process_priority && ::geteuid() == 0) {
+    refused(os::set_priority(*global.process_priority));
   }
-  tell(loaded.problems, log::Level::notice);
+  const auto before = os::raise_file_limit();
+  if (!before) log::error("{}", before.error().text());
+  return all && before ? std::optional(*before) : std::nullopt;
+}
+
+/// From here on in the process that stays, which is the caller's child if it is a daemon.
+int run_master(const config::Config& config, os::InheritedSockets inherited,
+               master::Surroundings surroundings) {
+  surroundings.file_limit = limit_master(config.global);
+  if (!surroundings.file_limit) return refuse();
   std::vector<master::Pool::Parts> parts;
-  if (!open_pools(config, parts)) return refuse();
+  if (!open_pools(config, parts, inherited)) return refuse();
+  master::close_unclaimed(inherited);
   auto pid_file = master::PidFile::write(config.global.pid);
   if (!pid_file) {
     log::error("{}", pid_file.error().text());
     return refuse();
   }
   os::set_title(fmt::format("fpm: master process ({})", config.file));
-  master::Master master(config, std::move(parts), worker::run_worker);
+  master::Master master(config, std::move(parts), worker::run_worker, std::move(surroundings));
   if (auto done = master.run(); !done) {
     log::error("{}", done.error().text());
     return refuse();
   }
   log::flush(std::chrono::milliseconds(200));
   return kExitOk;
+}
+
+/// What the shell gets as exit status of the process that it started.
+int wait_for_start(const os::Daemon& daemon) {
+  // php-fpm's patience.
+  if (const auto status = daemon.wait(std::chrono::seconds(10))) return *status;
+  log::error("the master process did not send back its status");
+  return kExitInternal;
+}
+
+int run_in_background(const config::Config& config, os::InheritedSockets inherited,
+                      master::Surroundings surroundings) {
+  auto daemon = os::Daemon::detach();
+  if (!daemon) {
+    log::error("{}", daemon.error().text());
+    return refuse();
+  }
+  if (daemon->is_starter()) return wait_for_start(*daemon);
+  surroundings.on_ready = [&daemon] {
+    os::keep_stderr_in(log::descriptor());
+    daemon->report(kExitOk);
+  };
+  const int status = run_master(config, std::move(inherited), std::move(surroundings));
+  daemon->report(status);
+  return status;
+}
+
+int serve(const config::Loaded& loaded, const Options& options) {
+  const config::Config& config = loaded.config;
+  const bool background = config.global.daemonize && !options.foreground;
+  auto inherited = os::InheritedSockets::from_environment();
+  master::Surroundings surroundings;
+  surroundings.service_manager = os::Notifier::from_environment();
+  if (auto opened = open_log(config.global, options, background); !opened) {
+    log::error("failed to open error_log ({}): {}", config.global.error_log,
+               opened.error().text());
+    return refuse();
+  }
+  tell(loaded.problems, log::Level::notice);
+  return background ? run_in_background(config, std::move(inherited), std::move(surroundings))
+                    : run_master(config, std::move(inherited), std::move(surroundings));
 }
 
 /// Descriptors 0, 1 and 2 exist, so that nothing else can ever take their numbers.
@@ -130,7 +193,8 @@ int main(int argc, char** argv) {
   load.check_access_format = [](std::string_view format) {
     return log::check_access_format(format);
   };
-  const config::Loaded loaded = config::load(options.config_file, load);
+  // Not const: a new worker overwrites what of its copy is not its pool's.
+  config::Loaded loaded = config::load(options.config_file, load);
   if (options.test > 0) return test_config(loaded, options.test);
   if (!loaded.ok()) {
     tell(loaded.problems, log::Level::notice);

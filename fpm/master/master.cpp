@@ -11,7 +11,10 @@
 
 #include "fpm/log/log.hpp"
 #include "fpm/master/output.hpp"
+#include "fpm/master/secrets.hpp"
+#include "fpm/master/service_manager.hpp"
 #include "fpm/master/signals.hpp"
+#include "fpm/os/limits.hpp"
 #include "fpm/os/process.hpp"
 #include "fpm/policy/shutdown.hpp"
 
@@ -50,7 +53,8 @@ struct Running {
 
 class Master::Loop {
  public:
-  Loop(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry);
+  Loop(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry,
+       Surroundings surroundings);
 
   os::Result<void> run();
 
@@ -68,6 +72,7 @@ class Master::Loop {
   void stop(policy::StopOrder order);
   void push(const policy::StopStep& step);
   int workers() const;
+  os::Activity activity() const;
   void forget_others(const config::Pool& pool);
   template <class Work>
   void guarded(Work&& work);
@@ -75,6 +80,9 @@ class Master::Loop {
   const config::Config& config_;
   asio::io_context io_{1};
   ForkSpawner spawner_;
+  std::function<void()> on_ready_;
+  std::optional<rlimit> file_limit_;
+  ServiceManager service_manager_;
   std::optional<Signals> signals_;
   asio::posix::stream_descriptor signal_watch_{io_};
   asio::steady_timer tick_{io_};
@@ -83,16 +91,22 @@ class Master::Loop {
   std::vector<std::unique_ptr<Running>> pools_;
 };
 
-Master::Master(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry)
-    : loop_(std::make_unique<Loop>(config, std::move(parts), entry)) {}
+Master::Master(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry,
+               Surroundings surroundings)
+    : loop_(std::make_unique<Loop>(config, std::move(parts), entry, std::move(surroundings))) {}
 
 Master::~Master() = default;
 
 os::Result<void> Master::run() { return loop_->run(); }
 
-Master::Loop::Loop(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry)
+Master::Loop::Loop(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry,
+                   Surroundings surroundings)
     : config_(config),
       spawner_(config, entry, [this](const config::Pool& pool) { forget_others(pool); }),
+      on_ready_(std::move(surroundings.on_ready)),
+      file_limit_(surroundings.file_limit),
+      service_manager_(io_, std::move(surroundings.service_manager), config.global.systemd_interval,
+                       [this] { return activity(); }),
       shutdown_(config.global.process_control_timeout) {
   const WatchOutput watch = [this](const config::Pool& pool, pid_t pid, os::UniqueFd out,
                                    os::UniqueFd err) {
@@ -120,6 +134,8 @@ os::Result<void> Master::Loop::run() {
   for (auto& running : pools_) fill(*running);
   log::notice("ready to handle connections");
   log::end_stderr_copy();
+  if (on_ready_) on_ready_();
+  service_manager_.ready();
   tick();
   io_.run();
   for (auto& running : pools_) running->pool.unlink();
@@ -263,6 +279,7 @@ void Master::Loop::stop(policy::StopOrder order) {
   const auto step = shutdown_.order(order);
   if (!step) return;
   log::notice("{}", order == policy::StopOrder::finish ? "Finishing ..." : "Terminating ...");
+  service_manager_.stopping();
   push(*step);
 }
 
@@ -290,12 +307,28 @@ int Master::Loop::workers() const {
   return sum;
 }
 
-/// In a new worker: what belongs to other pools goes, above all the memory that their workers
-/// write.
-void Master::Loop::forget_others(const config::Pool& pool) {
-  for (auto& running : pools_) {
-    if (&running->pool.config() != &pool) running->pool.board().unmap();
+os::Activity Master::Loop::activity() const {
+  os::Activity sum;
+  for (const auto& running : pools_) {
+    const scoreboard::Board::Counts counts = running->pool.board().counts();
+    sum.active += counts.active;
+    sum.idle += counts.idle;
+    sum.requests += running->pool.board().pulse().accepted.load(std::memory_order_relaxed);
+    sum.slow += running->pool.board().pulse().slow.load(std::memory_order_relaxed);
   }
+  return sum;
+}
+
+/// In a new worker: what belongs to other pools goes, above all the memory that their workers
+/// write, and passwords.
+void Master::Loop::forget_others(const config::Pool& pool) {
+  if (file_limit_) (void)os::restore_file_limit(*file_limit_);
+  for (auto& running : pools_) {
+    if (&running->pool.config() == &pool) continue;
+    running->pool.board().unmap();
+    wipe_secrets(running->pool.config());
+  }
+  if (pool.clear_env) wipe_environment();
 }
 
 }  // namespace fpm::master

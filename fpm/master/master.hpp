@@ -4,19 +4,32 @@
 // once, and tries again on a timer. It reads no byte that came from a web client.
 #pragma once
 
+#include <sys/resource.h>
+
+#include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "fpm/config/config.hpp"
 #include "fpm/master/pool.hpp"
 #include "fpm/master/worker_entry.hpp"
+#include "fpm/os/notify.hpp"
 
 namespace fpm::master {
+
+/// The world that the program was started in.
+struct Surroundings {
+  os::Notifier service_manager;
+  std::function<void()> on_ready;    ///< called once: the start is over, workers serve
+  std::optional<rlimit> file_limit;  ///< for children, if the master has raised its own
+};
 
 class Master {
  public:
   /// `config` outlives the master. `parts`: one for each pool of it.
-  Master(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry);
+  Master(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry,
+         Surroundings surroundings = {});
   ~Master();
   Master(const Master&) = delete;
   Master& operator=(const Master&) = delete;

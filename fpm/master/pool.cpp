@@ -20,7 +20,8 @@ using scoreboard::Stage;
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
-os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config, bool root) {
+os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config, bool root,
+                                         os::InheritedSockets* inherited) {
   Parts parts;
   parts.config = &config;
   if (root) {
@@ -28,7 +29,7 @@ os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config, bool root) 
     if (!identity) return identity.error();
     parts.identity = std::move(*identity);
   }
-  auto listener = Listener::open(config);
+  auto listener = Listener::open(config, inherited);
   if (!listener) return listener.error();
   if (!config.access_log.empty()) {
     parts.access_log.reset(::open(config.access_log.c_str(),

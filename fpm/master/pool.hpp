@@ -48,7 +48,9 @@ class Pool {
   };
 
   /// Opens all that the pool needs. Errors are for the operator: a taken port, no right to a file.
-  static os::Result<Parts> open_parts(const config::Pool& config, bool root);
+  /// A socket among `inherited` that is bound to the pool's address is used.
+  static os::Result<Parts> open_parts(const config::Pool& config, bool root,
+                                      os::InheritedSockets* inherited = nullptr);
 
   Pool(Parts parts, Spawner& spawner, WatchOutput watch_output);
 
