@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -11,14 +12,14 @@ namespace fpm::worker {
 
 namespace {
 
-std::string_view name_of(handlers::End end) {
+log::RequestEnd end_of(handlers::End end) {
   switch (end) {
-    case handlers::End::ok: return "ok";
-    case handlers::End::timeout: return "timeout";
-    case handlers::End::abort: return "abort";
-    case handlers::End::failed: return "failed";
+    case handlers::End::ok: return log::RequestEnd::ok;
+    case handlers::End::timeout: return log::RequestEnd::timeout;
+    case handlers::End::abort: return log::RequestEnd::abort;
+    case handlers::End::failed: return log::RequestEnd::failed;
   }
-  return "failed";
+  return log::RequestEnd::failed;
 }
 
 /// Parameters and response headers of an exchange, by name.
@@ -40,18 +41,31 @@ class Lookup final : public log::AccessLookup {
 }  // namespace
 
 AccessLog::AccessLog(const config::Pool& pool, int fd, pid_t master_pid)
-    : pool_(pool), fd_(fd), master_pid_(master_pid), pid_(::getpid()) {
+    : pool_(pool), master_pid_(master_pid), pid_(::getpid()) {
+  if (fd < 0) return;
+  sink_.use(os::UniqueFd(fd));
   // The format was checked when the configuration was read.
-  if (fd_ >= 0) format_ = log::compile_access_format(pool.access_format).format;
+  format_ = log::compile_access_format(pool.access_format).format;
+}
+
+void AccessLog::use(os::UniqueFd fd) {
+  if (!sink_ || !fd) return;
+  sink_.flush();  // lines of before belong to the old file
+  sink_.replace(std::move(fd));
 }
 
 void AccessLog::begin() {
-  if (fd_ >= 0) accepted_ = std::chrono::system_clock::now();
+  if (sink_) accepted_ = std::chrono::system_clock::now();
 }
 
 void AccessLog::write(const Exchange& exchange, const char* peer, handlers::End end,
                       std::uint64_t took_ns) {
-  if (fd_ < 0) return;
+  write(exchange, peer, end_of(end), took_ns);
+}
+
+void AccessLog::write(const Exchange& exchange, const char* peer, log::RequestEnd end,
+                      std::uint64_t took_ns) {
+  if (!sink_) return;
   const fcgi::Params& params = exchange.params();
   const Lookup lookup(exchange);
   log::AccessRecord record;
@@ -63,7 +77,7 @@ void AccessLog::write(const Exchange& exchange, const char* peer, handlers::End 
   record.script = exchange.script().empty() ? params.last_non_empty("SCRIPT_FILENAME")
                                             : exchange.script();
   record.user = params.last_non_empty("REMOTE_USER");
-  record.end = name_of(end);
+  record.end = log::end_name(end);
   record.status = exchange.status();
   record.content_length = parse_length(params.last_non_empty("CONTENT_LENGTH"));
   record.response_bytes = exchange.body_bytes();
@@ -76,14 +90,34 @@ void AccessLog::write(const Exchange& exchange, const char* peer, handlers::End 
   record.cpu_system = exchange.usage().system;
   record.memory = exchange.usage().peak_bytes;
   record.lookup = &lookup;
+  if (is_suppressed(pool_.access_suppress_path, record)) return;
   const log::AccessFormat::Line line = format_.render(record, line_);
-  if (line.size == 0) return;
-  const ssize_t written = ::write(fd_, line_.data(), line.size);
-  if (written < 0 && !failed_) {
-    log::in_pool(log::Level::error, pool_.name, "write {}: {}", pool_.access_log,
-                 os::errno_text(errno));
+  if (line.truncated) {
+    log::in_pool(log::Level::notice, pool_.name,
+                 "the log buffer is full ({}). The access log request has been truncated.",
+                 line_.size());
   }
-  failed_ = written < 0;
+  sink_.write({line_.data(), line.size});
+  tell_trouble();
+}
+
+void AccessLog::tell_trouble() {
+  const int problem = sink_.problem();
+  if (problem != 0 && !failed_) {
+    log::in_pool(log::Level::error, pool_.name, "access log {}: {}", pool_.access_log,
+                 problem == EAGAIN ? "it is not read" : os::errno_text(problem));
+  }
+  failed_ = problem != 0;
+  if (sink_.recovered()) {
+    log::in_pool(log::Level::warning, pool_.name, "{} lines of the access log {} were lost",
+                 sink_.take_dropped(), pool_.access_log);
+  }
+}
+
+bool is_suppressed(const std::vector<std::string>& paths, const log::AccessRecord& record) {
+  return (record.method == "GET" || record.method == "HEAD") && record.query.empty() &&
+         record.content_length == 0 && record.status >= 200 && record.status < 300 &&
+         std::find(paths.begin(), paths.end(), record.uri) != paths.end();
 }
 
 std::uint64_t parse_length(std::string_view text) {

@@ -5,33 +5,53 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "fpm/log/access_format.hpp"
+#include "fpm/log/sink.hpp"
 #include "fpm/worker/exchange.hpp"
 
 namespace fpm::worker {
 
 class AccessLog {
  public:
-  /// `fd`: opened by the master with O_APPEND, borrowed; -1 switches everything here off.
+  /// `fd`: opened by the master with O_APPEND, taken over; -1 switches everything here off.
   AccessLog(const config::Pool& pool, int fd, pid_t master_pid);
 
   /// A request begins. Takes the time of day, if there is a log.
   void begin();
-  /// The request is over: its line, in one write. A log that does not take it is told once.
+  /// The request is over: its line, in one write, unless access.suppress_path hides it. Does not
+  /// wait for a log that nobody reads: lines are kept (64 KiB), then dropped, and the log is told
+  /// at the first trouble and how many were lost when it is over.
+  void write(const Exchange& exchange, const char* peer, log::RequestEnd end,
+             std::uint64_t took_ns);
   void write(const Exchange& exchange, const char* peer, handlers::End end, std::uint64_t took_ns);
+  /// Tries once more to write what is kept. @return nothing is kept.
+  bool flush() { return !sink_ || sink_.flush(); }
+
+  /// The file was reopened: this is the new one. Without a log nothing happens.
+  void use(os::UniqueFd fd);
+  /// A handler has to measure CPU time for the log's sake: access.format has %C.
+  bool needs_cpu() const { return sink_ && format_.needs_cpu(); }
 
  private:
+  void tell_trouble();
+
   const config::Pool& pool_;
-  int fd_;
   pid_t master_pid_;
   pid_t pid_;
   log::AccessFormat format_;
   bool failed_ = false;
   std::chrono::system_clock::time_point accepted_{};
   std::array<char, 8192> line_{};
+  log::Sink sink_;
 };
+
+/// access.suppress_path[] has this request's URI, and it is one of those that it is meant for: GET
+/// or HEAD without query and body, answered with 2xx.
+bool is_suppressed(const std::vector<std::string>& paths, const log::AccessRecord& record);
 
 /// CONTENT_LENGTH as a number; 0 if it is none.
 std::uint64_t parse_length(std::string_view text);
