@@ -56,6 +56,11 @@ os::Result<void> open_log(const config::Global& global, const Options& options, 
   settings.path = to_stderr ? "" : global.error_log;
   settings.copy_to_stderr = true;
   settings.level = global.log_level;
+  settings.limit = static_cast<std::size_t>(global.log_limit);
+  settings.buffering = global.log_buffering;
+  if (global.log_format == config::LogFormat::json) settings.format = log::LineFormat::json;
+  settings.syslog.ident = global.syslog_ident;
+  settings.syslog.facility = static_cast<int>(global.syslog_facility);
   return log::open(settings);
 }
 

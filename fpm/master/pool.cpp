@@ -1,6 +1,5 @@
 #include "fpm/master/pool.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -32,10 +31,17 @@ os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config, bool root,
   auto listener = Listener::open(config, inherited);
   if (!listener) return listener.error();
   if (!config.access_log.empty()) {
-    parts.access_log.reset(::open(config.access_log.c_str(),
-                                  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600));
-    if (!parts.access_log) {
-      return os::last_error(fmt::format("failed to open access log ({})", config.access_log));
+    auto opened = log::open_file(config.access_log);
+    if (!opened) {
+      return os::Error(opened.error().code,
+                       fmt::format("failed to open access log ({})", config.access_log));
+    }
+    parts.access_log = std::move(*opened);
+  }
+  if (!config.output_log.empty()) {
+    if (auto opened = log::open_output(config.name, config.output_log); !opened) {
+      return os::Error(opened.error().code,
+                       fmt::format("failed to open output log ({})", config.output_log));
     }
   }
   auto board = scoreboard::Board::create(config.max_children);

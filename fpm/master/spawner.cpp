@@ -46,7 +46,7 @@ os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
   if (!channel) return channel.error();
   spawned.channel = std::move(channel->first);
   ends.channel = std::move(channel->second);
-  if (place.pool->catch_workers_output) {
+  if (place.pool->catch_workers_output || !place.pool->output_log.empty()) {
     auto out = os::make_pipe();
     if (!out) return out.error();
     auto err = os::make_pipe();
