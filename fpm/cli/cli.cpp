@@ -19,6 +19,7 @@
 #include "fpm/os/inherited.hpp"
 #include "fpm/os/limits.hpp"
 #include "fpm/os/process.hpp"
+#include "fpm/os/wipe.hpp"
 #include "fpm/worker/worker.hpp"
 
 namespace fpm::cli {
@@ -133,14 +134,16 @@ int wait_for_start(const os::Daemon& daemon) {
   return kExitInternal;
 }
 
+/// `leftovers`: descriptors that the caller left open, for nobody's use.
 int run_in_background(const config::Config& config, os::InheritedSockets inherited,
-                      master::Surroundings surroundings) {
+                      master::Surroundings surroundings, const std::vector<int>& leftovers) {
   auto daemon = os::Daemon::detach();
   if (!daemon) {
     log::error("{}", daemon.error().text());
     return refuse();
   }
   if (daemon->is_starter()) return wait_for_start(*daemon);
+  for (const int fd : leftovers) ::close(fd);
   surroundings.on_ready = [&daemon] {
     os::keep_stderr_in(log::descriptor());
     daemon->report(kExitOk);
@@ -154,6 +157,8 @@ int serve(const config::Loaded& loaded, const Options& options) {
   const config::Config& config = loaded.config;
   const bool background = config.global.daemonize && !options.foreground;
   auto inherited = os::InheritedSockets::from_environment();
+  std::vector<int> leftovers = os::open_descriptors();
+  std::erase_if(leftovers, [&](int fd) { return inherited.has(fd); });
   master::Surroundings surroundings;
   surroundings.service_manager = os::Notifier::from_environment();
   if (auto opened = open_log(config.global, options, background); !opened) {
@@ -162,7 +167,8 @@ int serve(const config::Loaded& loaded, const Options& options) {
     return refuse();
   }
   tell(loaded.problems, log::Level::notice);
-  return background ? run_in_background(config, std::move(inherited), std::move(surroundings))
+  return background ? run_in_background(config, std::move(inherited), std::move(surroundings),
+                                        leftovers)
                     : run_master(config, std::move(inherited), std::move(surroundings));
 }
 
@@ -199,7 +205,11 @@ int main(int argc, char** argv) {
     return log::check_access_format(format);
   };
   // Not const: a new worker overwrites what of its copy is not its pool's.
-  config::Loaded loaded = config::load(options.config_file, load);
+  config::Loaded loaded;
+  {
+    const os::FreedMemoryWiped wiped;
+    loaded = config::load(options.config_file, load);
+  }
   if (options.test > 0) return test_config(loaded, options.test);
   if (!loaded.ok()) {
     tell(loaded.problems, log::Level::notice);

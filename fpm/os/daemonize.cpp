@@ -1,5 +1,6 @@
 #include "fpm/os/daemonize.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -8,6 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
 
 #include "fpm/os/process.hpp"
 
@@ -99,6 +102,16 @@ void Daemon::report(int exit_status) {
     (void)::sigtimedwait(&broken, nullptr, &now);  // takes the signal that is pending now
   }
   pipe_.reset();
+}
+
+std::vector<int> open_descriptors() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir("/proc/self/fd"), ::closedir);
+  std::vector<int> found;
+  while (const dirent* entry = folder ? ::readdir(folder.get()) : nullptr) {
+    const int fd = std::atoi(entry->d_name);
+    if (fd > STDERR_FILENO && fd != ::dirfd(folder.get())) found.push_back(fd);
+  }
+  return found;
 }
 
 void keep_stderr_in(int fd) {

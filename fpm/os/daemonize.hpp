@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <optional>
+#include <vector>
 
 #include "fpm/os/fd.hpp"
 
@@ -36,6 +37,11 @@ class Daemon {
   UniqueFd pipe_;
   bool starter_;
 };
+
+/// The descriptors above 2 that are open now, those that the process was started with if it has
+/// opened none of its own. A daemon must not keep them: whoever reads such a pipe would wait for
+/// its end. Nothing where /proc is missing. Source: daemon(7).
+std::vector<int> open_descriptors();
 
 /// stderr leads to the open file of `fd` from now on, with -1 to /dev/null: what a library prints
 /// is found in the log and the shell's terminal is left alone. To be called again when the log has

@@ -169,6 +169,11 @@ InheritedSocket InheritedSockets::claim(const std::vector<std::string>& keys, in
   return claimed;
 }
 
+bool InheritedSockets::has(int fd) const {
+  return std::any_of(sockets_.begin(), sockets_.end(),
+                     [fd](const auto& socket) { return socket.fd.get() == fd; });
+}
+
 std::vector<std::string> socket_keys(const std::string& path) { return {path}; }
 
 std::vector<std::string> socket_keys(const std::string& host, unsigned short port) {

@@ -35,6 +35,9 @@ class InheritedSockets {
   /// and is listening (with `backlog` if it was not before).
   InheritedSocket claim(const std::vector<std::string>& keys, int backlog);
 
+  /// The descriptor is one of them.
+  bool has(int fd) const;
+
   /// Those that no pool has claimed, and those that could not be used.
   const std::vector<InheritedSocket>& unclaimed() const { return sockets_; }
   /// Closes them.
