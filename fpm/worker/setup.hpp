@@ -5,7 +5,8 @@
 
 namespace fpm::worker {
 
-/// Takes on the pool's place and user: chroot, chdir, groups, user, parent-death signal, title.
+/// Takes on the pool's limits, place and user: rlimits, affinity, chroot, chdir, priority, groups,
+/// user, parent-death signal, then dumpable, AppArmor and no_new_privs; php-fpm's order.
 /// The first step that fails is returned with its name.
 os::Result<void> set_up(const master::WorkerStart& start);
 
