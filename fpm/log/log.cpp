@@ -283,9 +283,12 @@ bool flush(std::chrono::milliseconds wait) {
 
 os::Result<os::UniqueFd> open_file(const std::string& path) { return open_for_log(path); }
 
-void become_worker(WorkerLog how) {
+void become_worker(WorkerLog how, std::string_view pool) {
   State& log = state();
-  log.outputs.clear();
+  std::erase_if(log.outputs, [&](const auto& output) {
+    return how == WorkerLog::captured || output.first != pool;
+  });
+  for (auto& [name, output] : log.outputs) output->sink.forget();
   log.open_line = {};
   if (how == WorkerLog::captured) {
     log.file.close();
@@ -312,6 +315,15 @@ void use_descriptor(os::UniqueFd fd) {
   if (log.captured || log.syslog || !fd) return;
   log.file.replace(std::move(fd));
   log.err.close();
+}
+
+int output_descriptor(std::string_view pool) {
+  const OutputFile* own = own_file(pool);
+  return own != nullptr ? own->sink.fd() : -1;
+}
+
+void use_output_descriptor(std::string_view pool, os::UniqueFd fd) {
+  if (OutputFile* own = own_file(pool); own != nullptr && fd) own->sink.replace(std::move(fd));
 }
 
 void write(Level level, std::string_view pool, std::string_view text, const char* function,

@@ -88,13 +88,17 @@ enum class WorkerLog {
 };
 
 /// In the child after fork, before descriptors are closed. Forgets lines that the parent kept (the
-/// parent writes them). With `captured` the master's descriptors are closed here.
-void become_worker(WorkerLog how);
+/// parent writes them). With `captured` the master's descriptors are closed here. With `direct` the
+/// output_log of `pool`, if it has one, stays; those of others go.
+void become_worker(WorkerLog how, std::string_view pool = {});
 /// The descriptor that a worker with WorkerLog::direct writes to, borrowed: it has to stay open in
 /// the child. -1 before open().
 int descriptor();
 /// In a `direct` worker: `fd`, which the master reopened and sent, replaces the descriptor.
 void use_descriptor(os::UniqueFd fd);
+/// The same two for the output_log of `pool`; -1 if it has none.
+int output_descriptor(std::string_view pool);
+void use_output_descriptor(std::string_view pool, os::UniqueFd fd);
 
 /// One line: the text, of pool `pool` if that is not empty. The text is cut to the limit; a caller
 /// passes what strangers chose through printable().

@@ -1,6 +1,7 @@
 #include "fpm/log/new_logs.hpp"
 
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -10,30 +11,29 @@ namespace fpm::log {
 
 namespace {
 
-/// The bytes of the packet; the descriptors follow in the order of the flags.
+/// The bytes of the packet; the descriptors follow in the order of the bits in `flags`: log,
+/// access log, output log.
 struct Head {
   std::uint32_t magic = 0x46504c47;  // "FPLG"
   std::uint32_t generation = 0;
   std::uint32_t flags = 0;
 };
-constexpr std::uint32_t kLog = 1;
-constexpr std::uint32_t kAccessLog = 2;
+constexpr std::size_t kLogs = 3;
 
 }  // namespace
 
-os::Result<bool> send_new_logs(int channel, std::uint32_t generation, int log, int access_log) {
+os::Result<bool> send_new_logs(int channel, std::uint32_t generation, int log, int access_log,
+                               int output_log) {
   if (!os::all_was_read(channel)) return false;
+  const std::array<int, kLogs> all{log, access_log, output_log};
   Head head;
   head.generation = generation;
-  std::array<int, 2> fds{};
+  std::array<int, kLogs> fds{};
   std::size_t count = 0;
-  if (log >= 0) {
-    head.flags |= kLog;
-    fds[count++] = log;
-  }
-  if (access_log >= 0) {
-    head.flags |= kAccessLog;
-    fds[count++] = access_log;
+  for (std::size_t i = 0; i < kLogs; ++i) {
+    if (all[i] < 0) continue;
+    head.flags |= 1U << i;
+    fds[count++] = all[i];
   }
   std::array<char, sizeof head> bytes;
   std::memcpy(bytes.data(), &head, sizeof head);
@@ -51,16 +51,17 @@ os::Result<NewLogs> receive_new_logs(int channel) {
   Head head;
   if (packet->size != sizeof head) return os::Error(EPROTO, "channel");
   std::memcpy(&head, bytes.data(), sizeof head);
-  const std::size_t count =
-      ((head.flags & kLog) != 0 ? 1U : 0U) + ((head.flags & kAccessLog) != 0 ? 1U : 0U);
-  if (head.magic != expected.magic || count != packet->fd_count) {
+  const auto count = static_cast<std::size_t>(std::popcount(head.flags));
+  if (head.magic != expected.magic || head.flags >= 1U << kLogs || count != packet->fd_count) {
     return os::Error(EPROTO, "channel");
   }
   NewLogs logs;
   logs.generation = head.generation;
+  const std::array<os::UniqueFd*, kLogs> all{&logs.log, &logs.access_log, &logs.output_log};
   std::size_t next = 0;
-  if ((head.flags & kLog) != 0) logs.log = std::move(packet->fds[next++]);
-  if ((head.flags & kAccessLog) != 0) logs.access_log = std::move(packet->fds[next++]);
+  for (std::size_t i = 0; i < kLogs; ++i) {
+    if ((head.flags & 1U << i) != 0) *all[i] = std::move(packet->fds[next++]);
+  }
   return logs;
 }
 

@@ -71,7 +71,7 @@ os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
   keep_log();
   set_stdio(ends);
   os::close_all_but({place.listener, ends.channel.get(), place.access_log, place.wakeup,
-                     log::descriptor()});
+                     log::descriptor(), log::output_descriptor(place.pool->name)});
   forget_others_(*place.pool);
   const WorkerStart start{.config = config_,
                           .pool = *place.pool,

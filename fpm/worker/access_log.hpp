@@ -33,6 +33,8 @@ class AccessLog {
 
   /// The file was reopened: this is the new one. Without a log nothing happens.
   void use(os::UniqueFd fd);
+  /// The pool's name.
+  std::string_view pool() const { return pool_.name; }
   /// A handler has to measure CPU time for the log's sake: access.format has %C.
   bool needs_cpu() const { return sink_ && format_.needs_cpu(); }
 

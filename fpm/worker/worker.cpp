@@ -335,7 +335,7 @@ void Worker::finish(const handlers::Outcome& outcome) {
 }  // namespace
 
 void run_worker(const master::WorkerStart& start) {
-  log::become_worker(log::WorkerLog::direct);
+  log::become_worker(log::WorkerLog::direct, start.pool.name);
   install_signals(start.listener);
   if (auto done = set_up(start); !done) give_up(start.channel, done.error());
   auto handler = start.identity != nullptr ? handlers::make_handler(start.pool, *start.identity)

@@ -172,6 +172,24 @@ TEST_CASE("output_log is reopened with the log") {
   CHECK(lines_of(files.own_text()).size() == 2);
 }
 
+TEST_CASE("a worker keeps its own pool's output_log, and follows it") {
+  Files files;
+  REQUIRE(log::open({.path = files.log}).has_value());
+  CHECK(log::output_descriptor("www") == -1);
+  REQUIRE(log::open_output("www", files.own).has_value());
+  REQUIRE(log::open_output("other", files.folder.path / "other").has_value());
+  log::become_worker(log::WorkerLog::direct, "www");
+  CHECK(log::output_descriptor("www") >= 0);
+  CHECK(log::output_descriptor("other") == -1);
+  Stream(7, true).print("one\n");
+  CHECK(files.own_text() == said(7, "one\"\n"));
+  auto file = log::open_file(files.folder.path / "new");
+  REQUIRE(file.has_value());
+  log::use_output_descriptor("www", std::move(*file));
+  Stream(7, true).print("two\n");
+  CHECK(lines_of(read_file(files.folder.path / "new")).size() == 1);
+}
+
 TEST_CASE("output_log in json has objects, undecorated it has the bytes") {
   Files files;
   REQUIRE(log::open({.path = files.log, .format = log::LineFormat::json}).has_value());

@@ -219,11 +219,12 @@ TEST_CASE("new logs arrive with their generation") {
   CHECK(logs->generation == 3);
   CHECK_FALSE(logs->log);
   CHECK(logs->access_log);
-  REQUIRE(log::send_new_logs(master, 4, file.get(), -1).has_value());
+  REQUIRE(log::send_new_logs(master, 4, file.get(), -1, file.get()).has_value());
   logs = log::receive_new_logs(worker);
   REQUIRE(logs.has_value());
   CHECK(logs->log);
   CHECK_FALSE(logs->access_log);
+  CHECK(logs->output_log);
 
   REQUIRE(::send(master, "?", 1, 0) == 1);
   const auto strange = log::receive_new_logs(worker);
