@@ -215,7 +215,8 @@ std::string resolve_path(std::string& path, std::string_view prefix) {
   return {};
 }
 
-/// Paths among PHP's settings that php-fpm puts below the prefix (fpm_php.h, FPM_PHP_INI_TO_EXPAND).
+/// Paths among PHP's settings that php-fpm puts below the prefix in php_admin_value[] (fpm_php.h,
+/// FPM_PHP_INI_TO_EXPAND).
 constexpr std::array<std::string_view, 15> kPhpPaths = {
     "error_log", "extension_dir", "mime_magic.magicfile", "sendmail_path", "session.cookie_path",
     "session_pgsql.sem_file_name", "soap.wsdl_cache_dir", "uploadprogress.file.filename_template",
@@ -251,6 +252,7 @@ struct Resolver {
     return {};
   }
   std::string operator()(const typename D::PhpValues& field) const {
+    if (!field.paths) return {};
     for (auto& [key, text] : owner.*field.member) {
       const bool path = std::find(kPhpPaths.begin(), kPhpPaths.end(), key) != kPhpPaths.end();
       if (path) text = absolute_path(text, prefix);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <iterator>
 
 #include "fpm/config/directives.hpp"
@@ -15,7 +16,11 @@ namespace {
 
 std::string shown(std::string_view name, const std::string& text, const Global& global) {
   if (name == "syslog.facility") return fmt::format("{}", static_cast<int>(global.syslog_facility));
-  return text;
+  if (name != "log_level") return text;
+  std::string upper = text;
+  const auto to_upper = [](unsigned char c) { return static_cast<char>(std::toupper(c)); };
+  std::transform(upper.begin(), upper.end(), upper.begin(), to_upper);
+  return upper;
 }
 
 std::string shown(std::string_view name, const std::string& text, const Pool& pool) {

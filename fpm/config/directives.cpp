@@ -255,7 +255,7 @@ const P kPool[] = {
      "A setting of PHP that scripts and .user.ini may change."},
     {"php_flag", P::PhpValues{&Pool::php_values, true}, "", anything,
      "A setting of PHP that is on or off, as php_value."},
-    {"php_admin_value", P::PhpValues{&Pool::php_admin_values}, "", anything,
+    {"php_admin_value", P::PhpValues{&Pool::php_admin_values, false, true}, "", anything,
      "A setting of PHP that nothing may change later. extension loads a module."},
     {"php_admin_flag", P::PhpValues{&Pool::php_admin_values, true}, "", anything,
      "A setting of PHP that is on or off, as php_admin_value."},

@@ -76,8 +76,9 @@ struct Directive {
   /// name[key] = value; `$NAME` alone stands for the variable of fpm's own environment. Bare words
   /// as in php.ini: on, yes and true are 1, off, no, false and none are nothing.
   struct Environment { Variables Owner::*member; Variables Owner::*as_written; };
-  /// name[key] = value for PHP; with `flag` a boolean, which becomes 1 or 0.
-  struct PhpValues { Variables Owner::*member; bool flag = false; };
+  /// name[key] = value for PHP; with `flag` a boolean, which becomes 1 or 0. `paths`: those that are
+  /// paths of files are below the prefix.
+  struct PhpValues { Variables Owner::*member; bool flag = false; bool paths = false; };
 
   using Field =
       std::variant<Text, Path, LogFile, Flag, Number, OptionalNumber, Time, Size, ResourceLimit,

@@ -285,6 +285,12 @@ class PoolRules {
     if (!good("slowlog") || !good("request_slowlog_timeout")) return;
     const Milliseconds slow = pool_.request_slowlog_timeout;
     const Milliseconds most = pool_.request_terminate_timeout;
+    const auto* const depth = written("request_slowlog_trace_depth");
+    const bool other = pool_.request_slowlog_trace_depth != Pool().request_slowlog_trace_depth;
+    if (depth != nullptr && depth->good && other && pool_.slowlog.empty()) {
+      about("request_slowlog_trace_depth",
+            "'slowlog' must be specified for use with 'request_slowlog_trace_depth'");
+    }
     if (slow.count() == 0) return;
     if (pool_.slowlog.empty()) {
       about("request_slowlog_timeout",

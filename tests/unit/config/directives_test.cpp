@@ -187,7 +187,7 @@ TEST_CASE("the dump has php-fpm's form and shows what is in force") {
                       "\tsyslog.ident = php-fpm",
                       "\tsyslog.facility = 24",
                       "\tlog_buffering = yes",
-                      "\tlog_level = notice",
+                      "\tlog_level = NOTICE",
                       "\tlog_limit = 1024",
                       "\tlog_format = text",
                       "\temergency_restart_interval = 0s",

@@ -202,8 +202,8 @@ TEST_CASE("the prefix of a pool holds its relative paths, wherever it stands") {
   files.write("srv/log/file", "");
   const Loaded loaded = files.load(
       kPool + "user = nobody\nchroot = $prefix/jail\naccess.log = log/a.log\nslowlog = log/s.log\n"
-              "php_admin_value[error_log] = log/php.log\nphp_value[other] = log/x\n"
-              "php_value[extension_dir] = /abs\nprefix = srv\nchdir = /tmp\n");
+              "php_admin_value[error_log] = log/php.log\nphp_value[error_log] = log/x\n"
+              "php_admin_value[extension_dir] = /abs\nphp_admin_value[other] = y\nprefix = srv\nchdir = /tmp\n");
   const Pool& pool = only_pool(loaded);
   CHECK(pool.prefix == files("srv"));
   CHECK(pool.listen.path == files("srv/www.sock"));
@@ -211,8 +211,10 @@ TEST_CASE("the prefix of a pool holds its relative paths, wherever it stands") {
   CHECK(pool.chdir == "/tmp");
   CHECK(pool.access_log == files("srv/log/a.log"));
   CHECK(pool.slowlog == files("srv/log/s.log"));
-  CHECK(pool.php_admin_values == Variables{{"error_log", files("srv/log/php.log")}});
-  CHECK(pool.php_values == Variables{{"other", "log/x"}, {"extension_dir", "/abs"}});
+  CHECK(pool.php_admin_values == Variables{{"error_log", files("srv/log/php.log")},
+                                           {"extension_dir", "/abs"},
+                                           {"other", "y"}});
+  CHECK(pool.php_values == Variables{{"error_log", "log/x"}});
 }
 
 TEST_CASE("options give the prefix and the pid file") {

@@ -133,6 +133,8 @@ const std::vector<Wrong>& wrong_in_pool() {
       {"request_slowlog_trace_depth = 0",
        std::string("'request_slowlog_trace_depth' (0) must be a positive value, ") + kPositive},
       {"request_slowlog_trace_depth = deep", kPositive},
+      {"request_slowlog_trace_depth = 5",
+       "'slowlog' must be specified for use with 'request_slowlog_trace_depth'"},
       {"request_terminate_timeout = 5 s", kTime},
       {"request_terminate_timeout_track_finished = maybe", "expected yes or no"},
       {"request_terminate_grace = 1,5", kTime},
