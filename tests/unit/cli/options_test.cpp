@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <sstream>
 
 using namespace fpm::cli;
 
@@ -113,4 +115,21 @@ TEST_CASE("the usage begins as tools expect it and names every option") {
     CHECK(text.find(std::string("\n  ") + name) != std::string::npos);
   }
   CHECK(no_php_answer().find("no PHP") != std::string::npos);
+}
+
+TEST_CASE("fpm(8) has every option of the usage") {
+  std::ostringstream page;
+  page << std::ifstream(std::string(MANUALS) + "/fpm.8").rdbuf();
+  std::string text = page.str();
+  text.erase(std::remove(text.begin(), text.end(), '\\'), text.end());
+  REQUIRE(text.find(".TH FPM 8") != std::string::npos);
+  std::istringstream words(usage("fpm"));
+  int options = 0;
+  for (std::string word; words >> word;) {
+    if (word.substr(0, 2) != "--") continue;
+    CAPTURE(word);
+    ++options;
+    CHECK(text.find("fB" + word + "fR") != std::string::npos);
+  }
+  CHECK(options == 17);
 }

@@ -1,11 +1,14 @@
-// The files of pools.d against the table of directives. After a change of the table, write
-// pools.d/www.conf anew with FPM_WRITE_SAMPLES=1 in the environment of this test.
+// The files of pools.d, and the manual page, against the table of directives. After a change of the
+// table, write pools.d/www.conf and tools/deploy/man/fpm.conf.5 anew with FPM_WRITE_SAMPLES=1 in the
+// environment of this test.
 #include <catch2/catch.hpp>
+#include <set>
 #include <sstream>
 
 #include "files.hpp"
 #include "fpm/config/describe.hpp"
 #include "fpm/config/directives.hpp"
+#include "fpm/config/manual.hpp"
 
 using namespace fpm::config;
 using test::Files;
@@ -40,6 +43,33 @@ TEST_CASE("pools.d/www.conf is what the table of directives says") {
   const std::string file = kFolder + "/www.conf";
   if (std::getenv("FPM_WRITE_SAMPLES") != nullptr) std::ofstream(file) << sample_pool();
   CHECK(content(file) == sample_pool());
+}
+
+TEST_CASE("fpm.conf(5) is what the table of directives says") {
+  const std::string file = std::string(MANUALS) + "/fpm.conf.5";
+  if (std::getenv("FPM_WRITE_SAMPLES") != nullptr) std::ofstream(file) << manual();
+  CHECK(content(file) == manual());
+}
+
+TEST_CASE("the manual page has every directive, and nothing that roff takes for its own") {
+  const std::string page = manual();
+  for (const auto& row : global_directives()) {
+    CHECK(page.find("\n\\fB" + std::string(row.name) + "\\fR = ") != std::string::npos);
+  }
+  for (const auto& row : pool_directives()) {
+    const std::string end = row.takes_key() ? "[NAME]" : row.takes_index() ? "[]" : "";
+    CHECK(page.find("\n\\fB" + std::string(row.name) + end + "\\fR = ") != std::string::npos);
+  }
+  std::istringstream in(page);
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty() || (line[0] != '.' && line[0] != '\'')) continue;
+    CAPTURE(line);
+    const std::string macro = line.substr(0, line.find(' '));
+    const bool known = std::set<std::string>{".\\\"", ".TH", ".SH", ".SS", ".TP", ".PP", ".BR",
+                                             ".I",    ".EX", ".EE"}
+                           .count(macro) == 1;
+    CHECK(known);
+  }
 }
 
 TEST_CASE("the samples load") {
