@@ -1,5 +1,6 @@
 #include "fpm/worker/access_log.hpp"
 
+#include <strings.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,7 +77,8 @@ void AccessLog::write(const Exchange& exchange, const char* peer, log::RequestEn
   record.query = params.last_non_empty("QUERY_STRING");
   record.script = exchange.script().empty() ? params.last_non_empty("SCRIPT_FILENAME")
                                             : exchange.script();
-  record.user = params.last_non_empty("REMOTE_USER");
+  std::array<char, 128> user;
+  record.user = user_of(params, user);
   record.end = log::end_name(end);
   record.status = exchange.status();
   record.content_length = parse_length(params.last_non_empty("CONTENT_LENGTH"));
@@ -118,6 +120,37 @@ bool is_suppressed(const std::vector<std::string>& paths, const log::AccessRecor
   return (record.method == "GET" || record.method == "HEAD") && record.query.empty() &&
          record.content_length == 0 && record.status >= 200 && record.status < 300 &&
          std::find(paths.begin(), paths.end(), record.uri) != paths.end();
+}
+
+std::string_view user_of(const fcgi::Params& params, std::span<char> buffer) {
+  const std::string_view user = params.last_non_empty("REMOTE_USER");
+  if (!user.empty()) return user;
+  constexpr std::string_view kScheme = "Basic ";
+  std::string_view text = params.last_non_empty("HTTP_AUTHORIZATION");
+  const std::string_view scheme = text.substr(0, kScheme.size());
+  if (scheme.size() != kScheme.size() ||
+      ::strncasecmp(scheme.data(), kScheme.data(), kScheme.size()) != 0) {
+    return {};
+  }
+  text.remove_prefix(kScheme.size());
+  // Base64 up to the colon: the password is never decoded.
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  unsigned bits = 0;
+  int count = 0;
+  std::size_t size = 0;
+  for (const char c : text) {
+    const std::size_t digit = kDigits.find(c);
+    if (digit == kDigits.npos) return {};
+    bits = (bits << 6 | static_cast<unsigned>(digit)) & 0xffff;
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    const char byte = static_cast<char>(bits >> count & 0xff);
+    if (byte == ':') return {buffer.data(), size};
+    if (size < buffer.size()) buffer[size++] = byte;
+  }
+  return {};
 }
 
 std::uint64_t parse_length(std::string_view text) {

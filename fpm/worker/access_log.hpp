@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,10 @@ class AccessLog {
 /// access.suppress_path[] has this request's URI, and it is one of those that it is meant for: GET
 /// or HEAD without query and body, answered with 2xx.
 bool is_suppressed(const std::vector<std::string>& paths, const log::AccessRecord& record);
+
+/// The request's user: REMOTE_USER, else, as php-fpm has it, the user of Basic authorization
+/// (RFC 7617), decoded into `buffer` and cut to it. Empty if there is none.
+std::string_view user_of(const fcgi::Params& params, std::span<char> buffer);
 
 /// CONTENT_LENGTH as a number; 0 if it is none.
 std::uint64_t parse_length(std::string_view text);

@@ -194,6 +194,35 @@ TEST_CASE("CPU time is measured only for a log that shows it") {
   CHECK_FALSE(AccessLog(one.pool, -1, 1).needs_cpu());
 }
 
+TEST_CASE("the user is REMOTE_USER, else who authorized by Basic") {
+  struct Row {
+    const char* remote_user;
+    const char* authorization;
+    const char* user;
+  };
+  const auto row = GENERATE(values<Row>({
+      {"", "Basic am9lOnNlY3JldA==", "joe"},
+      {"", "bASIC am9lOnNlY3JldA==", "joe"},
+      {"", "Basic dGhlbzo=", "theo"},
+      {"", "Basic am9lOmE6Yg==", "joe"},
+      {"ann", "Basic am9lOnNlY3JldA==", "ann"},
+      {"", "Basic am9l", ""},        // no colon
+      {"", "Basic OnNlY3JldA==", ""},  // no name
+      {"", "Basic am9l*A==", ""},
+      {"", "Basic ", ""},
+      {"", "Bearer am9lOnNlY3JldA==", ""},
+      {"", "", ""},
+  }));
+  fcgi::Params params;
+  params.add("REMOTE_USER", row.remote_user);
+  params.add("HTTP_AUTHORIZATION", row.authorization);
+  char buffer[8];
+  CHECK(user_of(params, buffer) == row.user);
+  fcgi::Params long_name;
+  long_name.add("HTTP_AUTHORIZATION", "Basic MDEyMzQ1Njc4OTo=");
+  CHECK(user_of(long_name, buffer) == "01234567");
+}
+
 TEST_CASE("new logs arrive with their generation") {
   Fixture one;
   auto channel = os::make_socketpair(SOCK_SEQPACKET);
