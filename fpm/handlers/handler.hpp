@@ -26,6 +26,7 @@ enum class End {
   timeout,    ///< request_terminate_timeout passed
   abort,      ///< the client went away or sent ABORT_REQUEST
   failed,     ///< the application failed before or while it answered
+  rejected,   ///< not run: it had waited too long
 };
 
 /// What a handler returns of a request.

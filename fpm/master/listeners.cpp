@@ -98,6 +98,15 @@ os::Result<Listener> Listener::open(const config::Pool& pool, os::InheritedSocke
   return listener;
 }
 
+void Listener::close_queue() {
+  if (path_.empty()) {
+    ::listen(fd_.get(), 0);
+  } else {
+    unlink();
+  }
+  (void)os::set_nonblocking(fd_.get(), true);
+}
+
 void Listener::unlink() {
   if (file_) os::unlink_if_same(path_, *file_);
   file_.reset();

@@ -34,6 +34,10 @@ class Listener {
   bool lent() const { return lent_; }
   /// Removes the socket's file, so that no new client finds it; those in the queue stay.
   void unlink();
+  /// No new client gets into the queue, and accept() on it does not wait any more, in any process:
+  /// a UNIX socket loses its path, a TCP socket its backlog. Source: listen(2).
+  void close_queue();
+  void close() { fd_.reset(); }
 
  private:
   os::UniqueFd fd_;

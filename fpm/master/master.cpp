@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <limits>
 #include <optional>
 
 #include "fpm/log/log.hpp"
@@ -14,6 +16,7 @@
 #include "fpm/master/secrets.hpp"
 #include "fpm/master/service_manager.hpp"
 #include "fpm/master/signals.hpp"
+#include "fpm/os/epoll.hpp"
 #include "fpm/os/limits.hpp"
 #include "fpm/os/process.hpp"
 #include "fpm/policy/shutdown.hpp"
@@ -28,26 +31,31 @@ namespace {
 constexpr milliseconds kTick{1000};
 /// How soon workers on kept connections are looked at again while clients wait.
 constexpr milliseconds kRelieveAgain{20};
+/// How often the queue is looked at while the program finishes.
+constexpr milliseconds kReleaseAgain{20};
 
-/// A pool with what the loop needs for it.
+/// A pool with the timers that the loop needs for it. Its descriptors are watched by an epoll set
+/// of their own: 5,000 pools cost the loop one descriptor, and a listening socket wakes it only
+/// while it is armed.
 struct Running {
   Running(asio::io_context& io, Pool::Parts parts, Spawner& spawner, WatchOutput watch)
       : pool(std::move(parts), spawner, std::move(watch)),
         retry(io),
         deadline(io),
-        relieve(io),
-        wakeup(io),
-        listener(io) {}
+        shrink(io),
+        relieve(io) {}
 
   Pool pool;
   asio::steady_timer retry;     // of failing starts
   asio::steady_timer deadline;  // the next request that can be overdue
+  asio::steady_timer shrink;    // the next worker that has been idle for long enough
   asio::steady_timer relieve;   // of idle kept connections
-  // Copies of descriptors that the pool owns: Asio wants to own what it watches.
-  asio::posix::stream_descriptor wakeup;
-  asio::posix::stream_descriptor listener;
-  bool watching_listener = false;
+  bool shrink_pending = false;
 };
+
+// Tags of the epoll set: the pool's number, and which of its descriptors.
+constexpr std::uint64_t wakeup_tag(std::size_t pool) { return pool * 2; }
+constexpr std::uint64_t listener_tag(std::size_t pool) { return pool * 2 + 1; }
 
 }  // namespace
 
@@ -61,17 +69,22 @@ class Master::Loop {
  private:
   os::Result<void> watch_everything();
   void watch_signals();
+  void watch_pools();
   void on_signal(const SignalRecord& record);
   void reap_children();
-  void fill(Running& running);
+  void look(std::size_t index);
+  void wait_for_clients(std::size_t index);
+  void shrink(std::size_t index);
   void check_deadlines(Running& running);
-  void watch_wakeup(Running& running);
-  void relieve(Running& running);
-  void watch_listener(Running& running);
+  void relieve(std::size_t index);
+  void release_addresses();
+  int room() const;
+  template <class Work>
+  void after(asio::steady_timer& timer, Clock::time_point when, Work work);
   void tick();
   void stop(policy::StopOrder order);
   void push(const policy::StopStep& step);
-  int workers() const;
+  void count_workers();
   os::Activity activity() const;
   void forget_others(const config::Pool& pool);
   template <class Work>
@@ -85,8 +98,13 @@ class Master::Loop {
   ServiceManager service_manager_;
   std::optional<Signals> signals_;
   asio::posix::stream_descriptor signal_watch_{io_};
+  os::Epoll epoll_;
+  asio::posix::stream_descriptor epoll_watch_{io_};
   asio::steady_timer tick_{io_};
   asio::steady_timer escalation_{io_};
+  asio::steady_timer release_{io_};
+  bool told_process_max_ = false;
+  int workers_ = 0;  // of all pools
   policy::Shutdown shutdown_;
   std::vector<std::unique_ptr<Running>> pools_;
 };
@@ -131,7 +149,11 @@ void Master::Loop::guarded(Work&& work) {
 os::Result<void> Master::Loop::run() {
   if (auto ready = watch_everything(); !ready) return ready;
   log::notice("fpm is running, pid {}", ::getpid());
-  for (auto& running : pools_) fill(*running);
+  for (auto& running : pools_) {
+    running->pool.start(Clock::now(), room());
+    count_workers();
+  }
+  for (std::size_t i = 0; i < pools_.size(); ++i) look(i);
   log::notice("ready to handle connections");
   log::end_stderr_copy();
   if (on_ready_) on_ready_();
@@ -151,16 +173,47 @@ os::Result<void> Master::Loop::watch_everything() {
   if (!copy) return copy.error();
   signal_watch_.assign(copy->release());
   watch_signals();
-  for (auto& running : pools_) {
-    auto wakeup = os::duplicate(running->pool.wakeup());
-    if (!wakeup) return wakeup.error();
-    auto listener = os::duplicate(running->pool.listener());
-    if (!listener) return listener.error();
-    running->wakeup.assign(wakeup->release());
-    running->listener.assign(listener->release());
-    watch_wakeup(*running);
+  auto epoll = os::Epoll::create();
+  if (!epoll) return epoll.error();
+  epoll_ = std::move(*epoll);
+  for (std::size_t i = 0; i < pools_.size(); ++i) {
+    const Pool& pool = pools_[i]->pool;
+    if (auto done = epoll_.watch(pool.wakeup(), wakeup_tag(i)); !done) return done;
+    if (auto done = epoll_.add_unarmed(pool.listener(), listener_tag(i)); !done) return done;
   }
+  auto epoll_copy = os::duplicate(epoll_.fd());
+  if (!epoll_copy) return epoll_copy.error();
+  epoll_watch_.assign(epoll_copy->release());
+  watch_pools();
   return {};
+}
+
+/// One shot of a timer; what it does runs guarded. A timer that is set again forgets its old work.
+template <class Work>
+void Master::Loop::after(asio::steady_timer& timer, Clock::time_point when, Work work) {
+  timer.expires_at(when);
+  timer.async_wait([this, work](const boost::system::error_code& failure) {
+    if (!failure) guarded(work);
+  });
+}
+
+/// A worker called, or a client waits at an armed listening socket.
+void Master::Loop::watch_pools() {
+  epoll_watch_.async_wait(asio::posix::stream_descriptor::wait_read,
+                          [this](const boost::system::error_code& failure) {
+                            if (failure) return;
+                            guarded([this] {
+                              for (const std::uint64_t tag : epoll_.ready()) {
+                                const auto index = static_cast<std::size_t>(tag / 2);
+                                if (tag == wakeup_tag(index)) {
+                                  std::uint64_t count = 0;
+                                  (void)!::read(pools_[index]->pool.wakeup(), &count, sizeof count);
+                                }
+                                look(index);
+                              }
+                            });
+                            watch_pools();
+                          });
 }
 
 void Master::Loop::watch_signals() {
@@ -198,76 +251,102 @@ void Master::Loop::on_signal(const SignalRecord& record) {
 
 void Master::Loop::reap_children() {
   const auto now = Clock::now();
+  std::vector<std::size_t> changed;
   while (const auto exit = os::reap()) {
     const auto owner = std::find_if(pools_.begin(), pools_.end(), [&](const auto& running) {
       return running->pool.reap(*exit, now);
     });
     // As process 1 of a container we inherit what others leave behind.
-    if (owner == pools_.end()) log::debug("reaped pid {}, no worker of ours", exit->pid);
+    if (owner == pools_.end()) {
+      log::debug("reaped pid {}, no worker of ours", exit->pid);
+      continue;
+    }
+    changed.push_back(static_cast<std::size_t>(owner - pools_.begin()));
   }
+  count_workers();
   if (shutdown_.stopping()) {
-    if (workers() == 0) io_.stop();
+    if (workers_ == 0) io_.stop();
     return;
   }
-  for (auto& running : pools_) fill(*running);
+  for (std::size_t i = 0; i < pools_.size(); ++i) {
+    const bool mine = std::find(changed.begin(), changed.end(), i) != changed.end();
+    if (mine || (!changed.empty() && pools_[i]->pool.held_back())) look(i);
+  }
 }
 
-void Master::Loop::fill(Running& running) {
-  running.pool.fill(Clock::now());
+void Master::Loop::count_workers() {
+  workers_ = 0;
+  for (const auto& running : pools_) workers_ += running->pool.workers();
+}
+
+/// How many more workers process.max allows.
+int Master::Loop::room() const {
+  const int limit = config_.global.process_max;
+  return limit == 0 ? std::numeric_limits<int>::max() : std::max(0, limit - workers_);
+}
+
+/// The one place where a pool is brought to what it wants; called whenever something may have
+/// changed for it.
+void Master::Loop::look(std::size_t index) {
+  if (shutdown_.stopping()) return;
+  Running& running = *pools_[index];
+  const bool again = running.pool.grow(Clock::now(), room());
+  count_workers();
+  if (running.pool.held_back() && !told_process_max_) {
+    told_process_max_ = true;
+    log::warning(
+        "The maximum number of processes has been reached. Please review your configuration and "
+        "consider raising 'process.max'");
+  }
+  if (!running.pool.held_back() && room() > 0) told_process_max_ = false;
+  if (again) asio::post(io_, [this, index] { guarded([&] { look(index); }); });
   if (const auto at = running.pool.retry_at()) {
-    running.retry.expires_at(*at);
-    running.retry.async_wait([this, &running](const boost::system::error_code& failure) {
-      if (!failure) guarded([&] { fill(running); });
-    });
+    after(running.retry, *at, [this, index] { look(index); });
   }
   check_deadlines(running);
+  if (!running.shrink_pending) shrink(index);
+  relieve(index);
+  wait_for_clients(index);
+}
+
+void Master::Loop::wait_for_clients(std::size_t index) {
+  const Pool& pool = pools_[index]->pool;
+  if (!pool.needs_listener_watch()) return;
+  if (auto armed = epoll_.arm(pool.listener(), listener_tag(index)); !armed) {
+    log::in_pool(log::Level::error, pool.config().name, "{}", armed.error().text());
+  }
+}
+
+void Master::Loop::shrink(std::size_t index) {
+  Running& running = *pools_[index];
+  const auto next = running.pool.shrink(Clock::now());
+  running.shrink_pending = next.has_value();
+  if (next) after(running.shrink, *next, [this, index] { shrink(index); });
 }
 
 void Master::Loop::check_deadlines(Running& running) {
   const auto next = running.pool.check_deadlines();
   if (!next || running.pool.workers() == 0) return;
-  running.deadline.expires_at(*next);
-  running.deadline.async_wait([this, &running](const boost::system::error_code& failure) {
-    if (!failure) guarded([&] { check_deadlines(running); });
-  });
+  after(running.deadline, *next, [this, &running] { check_deadlines(running); });
 }
 
-/// A worker took the last place in accept while others sit on kept connections.
-void Master::Loop::watch_wakeup(Running& running) {
-  running.wakeup.async_wait(asio::posix::stream_descriptor::wait_read,
-                            [this, &running](const boost::system::error_code& failure) {
-                              if (failure) return;
-                              std::uint64_t count = 0;
-                              (void)!::read(running.pool.wakeup(), &count, sizeof count);
-                              guarded([&] { watch_listener(running); });
-                              watch_wakeup(running);
-                            });
-}
-
-/// Waits for a client in the queue, then frees workers for it; ends when one accepts again.
-void Master::Loop::watch_listener(Running& running) {
-  if (running.watching_listener || shutdown_.stopping()) return;
-  running.watching_listener = true;
-  running.listener.async_wait(asio::posix::stream_descriptor::wait_read,
-                              [this, &running](const boost::system::error_code& failure) {
-                                running.watching_listener = false;
-                                if (!failure) guarded([&] { relieve(running); });
-                              });
-}
-
-void Master::Loop::relieve(Running& running) {
-  running.pool.board().pulse().armed.store(1, std::memory_order_seq_cst);
-  if (!running.pool.relieve()) return;
-  running.relieve.expires_after(kRelieveAgain);
-  running.relieve.async_wait([this, &running](const boost::system::error_code& failure) {
-    if (!failure) guarded([&] { watch_listener(running); });
-  });
+/// Clients wait while workers sit on idle kept connections and nobody accepts: wakes as many.
+void Master::Loop::relieve(std::size_t index) {
+  Running& running = *pools_[index];
+  if (running.pool.relieve()) {
+    after(running.relieve, Clock::now() + kRelieveAgain, [this, index] { look(index); });
+  }
 }
 
 void Master::Loop::tick() {
   guarded([this] {
     log::flush();
-    for (auto& running : pools_) running->pool.note_peaks();
+    for (std::size_t i = 0; i < pools_.size(); ++i) {
+      if (pools_[i]->pool.workers() == 0) continue;
+      pools_[i]->pool.note_peaks();
+      shrink(i);
+      look(i);
+    }
   });
   tick_.expires_after(kTick);
   tick_.async_wait([this](const boost::system::error_code& failure) {
@@ -285,26 +364,27 @@ void Master::Loop::stop(policy::StopOrder order) {
 
 void Master::Loop::push(const policy::StopStep& step) {
   for (auto& running : pools_) {
-    running->pool.unlink();
     running->retry.cancel();
+    running->shrink.cancel();
     running->pool.stop(step.push);
   }
-  if (workers() == 0) {
+  if (workers_ == 0) {
     io_.stop();
     return;
   }
-  escalation_.expires_after(step.wait);
-  escalation_.async_wait([this](const boost::system::error_code& failure) {
-    if (failure) return;
-    log::warning("{} workers are still there, they are ended now", workers());
+  if (step.push == policy::Push::quit) release_addresses();
+  after(escalation_, Clock::now() + step.wait, [this] {
+    log::warning("{} workers are still there, they are ended now", workers_);
     push(shutdown_.escalate());
   });
 }
 
-int Master::Loop::workers() const {
-  int sum = 0;
-  for (const auto& running : pools_) sum += running->pool.workers();
-  return sum;
+/// While requests are finished: addresses whose queue has been served are given free for another
+/// instance.
+void Master::Loop::release_addresses() {
+  bool all = true;
+  for (auto& running : pools_) all = running->pool.release_address() && all;
+  if (!all) after(release_, Clock::now() + kReleaseAgain, [this] { release_addresses(); });
 }
 
 os::Activity Master::Loop::activity() const {

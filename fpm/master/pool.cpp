@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -44,7 +45,8 @@ os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config, bool root,
                        fmt::format("failed to open output log ({})", config.output_log));
     }
   }
-  auto board = scoreboard::Board::create(config.max_children);
+  // One slot more than workers: for the successor of one that is on its last request.
+  auto board = scoreboard::Board::create(config.max_children + 1);
   if (!board) return board.error();
   parts.wakeup.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!parts.wakeup) return os::last_error("eventfd");
@@ -60,19 +62,125 @@ Pool::Pool(Parts parts, Spawner& spawner, WatchOutput watch_output)
     : parts_(std::move(parts)),
       spawner_(spawner),
       watch_output_(std::move(watch_output)),
-      slots_(static_cast<std::size_t>(parts_.config->max_children)) {}
+      slots_(static_cast<std::size_t>(parts_.board.slots())) {
+  parts_.board.pulse().threshold.store(policy::spare_threshold(config()));
+}
 
-void Pool::fill(Clock::time_point now) {
-  if (stopping_ || (retry_at_ && now < *retry_at_)) return;
-  retry_at_.reset();
-  policy::Workers counted;
-  counted.starting = workers_;  // for a static pool it does not matter what they do
-  const policy::ScalingPlan plan = policy::plan_workers(config(), counted);
-  for (int i = 0; i < plan.spawn; ++i) {
-    const auto slot = vacant_slot();
-    if (!slot || !spawn(*slot, now)) break;
-  }
+void Pool::start(Clock::time_point now, int room) {
+  spawn_some(std::min(policy::workers_at_start(config()), room), now);
   serving_ = true;
+}
+
+bool Pool::grow(Clock::time_point now, int room) {
+  if (stopping_ || (retry_at_ && now < *retry_at_)) return false;
+  retry_at_.reset();
+  scoreboard::Pulse& pulse = parts_.board.pulse();
+  // Armed before the count: whoever takes a place after this is seen by one of the two. A static
+  // pool has nothing to do for it, and a full one neither.
+  if (config().pm != config::ProcessManager::static_pm && workers_ < config().max_children) {
+    pulse.armed.store(1, std::memory_order_seq_cst);
+  }
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const policy::Workers seen = count();
+  const policy::ScalingPlan plan = policy::plan_growth(config(), seen, room);
+  held_back_ = room < config().max_children && plan.spawn >= room;
+  tell_limit(plan.at_limit);
+  spawn_some(plan.spawn, now);
+  return plan.again && !retry_at_;
+}
+
+policy::Workers Pool::count() const {
+  const scoreboard::Board::Counts counts = parts_.board.counts();
+  policy::Workers workers;
+  workers.idle = counts.idle;
+  workers.active = counts.active;
+  workers.starting = workers_ - counts.idle - counts.active;
+  workers.last = counts.last;
+  for (std::size_t slot = 0; slot < slots_.size() && asked_ > 0; ++slot) {
+    if (!slots_[slot] || !slots_[slot]->asked) continue;
+    if (!scoreboard::is_active(parts_.board.stage(static_cast<int>(slot)))) ++workers.leaving;
+  }
+  // The hint is set anew whenever we look: a worker that was killed in accept never gave it back.
+  parts_.board.pulse().spare.store(counts.idle - counts.kept, std::memory_order_relaxed);
+  if (config().pm != config::ProcessManager::static_pm) {
+    workers.queue = static_cast<int>(os::listen_queue_length(listener()).value_or(0));
+  }
+  return workers;
+}
+
+void Pool::spawn_some(int wanted, Clock::time_point now) {
+  for (int i = 0; i < wanted; ++i) {
+    const auto slot = vacant_slot();
+    if (!slot || !spawn(*slot, now)) return;
+  }
+}
+
+/// php-fpm's line, once each time the limit is reached, and its counter.
+void Pool::tell_limit(bool at_limit) {
+  if (at_limit && !at_limit_) {
+    parts_.board.pulse().max_children_reached.fetch_add(1, std::memory_order_relaxed);
+    log::in_pool(log::Level::warning, config().name,
+                 "server reached pm.max_children setting ({}), consider raising it",
+                 config().max_children);
+  }
+  at_limit_ = at_limit;
+}
+
+bool Pool::needs_listener_watch() const {
+  if (stopping_ || retry_at_) return false;
+  const scoreboard::Board::Counts counts = parts_.board.counts();
+  const int starting = workers_ - counts.idle - counts.active;
+  if (counts.idle > counts.kept || starting > 0) return false;
+  const bool may_grow = workers_ < config().max_children &&
+                        config().pm != config::ProcessManager::static_pm;
+  return may_grow || counts.kept > 0;
+}
+
+std::optional<Clock::time_point> Pool::shrink(Clock::time_point now) {
+  if (stopping_ || workers_ == 0 || config().pm == config::ProcessManager::static_pm) {
+    return std::nullopt;
+  }
+  struct Idle {
+    milliseconds since;
+    int slot;
+  };
+  std::vector<Idle> idle;
+  const std::uint64_t now_ns = scoreboard::monotonic_ns();
+  for (int slot = 0; slot < parts_.board.slots(); ++slot) {
+    const auto& worker = slots_[static_cast<std::size_t>(slot)];
+    if (!worker || worker->asked) continue;
+    const scoreboard::Moment moment = parts_.board.moment(slot);
+    if (!scoreboard::is_idle(moment.stage)) continue;
+    const auto age = duration_cast<milliseconds>(now - worker->started);
+    const auto since = milliseconds(static_cast<std::int64_t>(
+        (now_ns - std::min(moment.idle_since_ns, now_ns)) / 1'000'000U));
+    idle.push_back({moment.idle_since_ns == 0 ? age : std::min(age, since), slot});
+  }
+  std::sort(idle.begin(), idle.end(), [](auto& a, auto& b) { return a.since > b.since; });
+  std::vector<milliseconds> idle_for;
+  for (const Idle& one : idle) idle_for.push_back(one.since);
+  const policy::ScalingPlan plan = policy::plan_shrink(config(), count(), idle_for);
+  const auto retire = std::min(static_cast<std::size_t>(plan.retire), idle.size());
+  for (std::size_t i = 0; i < retire; ++i) ask_to_leave(idle[i].slot);
+  if (config().pm != config::ProcessManager::ondemand || idle.size() <= retire) return std::nullopt;
+  return now + std::max(milliseconds(1), config().process_idle_timeout - idle[retire].since);
+}
+
+void Pool::ask_to_leave(int slot) {
+  // A last look: what has begun a request since is needed.
+  if (!scoreboard::is_idle(parts_.board.stage(slot))) return;
+  Worker& worker = *slots_[static_cast<std::size_t>(slot)];
+  worker.asked = true;
+  ++asked_;
+  spawner_.signal(worker.pid, SIGQUIT);
+}
+
+std::vector<pid_t> Pool::pids() const {
+  std::vector<pid_t> pids;
+  for (const auto& worker : slots_) {
+    if (worker) pids.push_back(worker->pid);
+  }
+  return pids;
 }
 
 std::optional<int> Pool::vacant_slot() const {
@@ -129,6 +237,7 @@ bool Pool::reap(const os::Exit& exit, Clock::time_point now) {
   const bool was_ready = stage != Stage::starting;
   tell_end(**found, slot, exit, now);
   const bool failed_start = !was_ready && !(*found)->asked;
+  if ((*found)->asked) --asked_;
   found->reset();
   parts_.board.vacate(slot);
   --workers_;
@@ -205,17 +314,41 @@ std::optional<Clock::time_point> Pool::check_deadlines() {
 }
 
 void Pool::stop(policy::Push push) {
+  using scoreboard::Draining;
   stopping_ = true;
   retry_at_.reset();
-  parts_.board.pulse().draining.store(1, std::memory_order_seq_cst);
-  const int signal = push == policy::Push::quit        ? SIGQUIT
+  const bool quit = push == policy::Push::quit;
+  if (quit) {
+    parts_.listener.close_queue();
+  } else {
+    parts_.listener.unlink();
+  }
+  parts_.board.pulse().draining.store(
+      static_cast<std::uint32_t>(quit ? Draining::serve_queue : Draining::leave),
+      std::memory_order_seq_cst);
+  const int signal = quit                                ? SIGQUIT
                      : push == policy::Push::terminate ? SIGTERM
                                                        : SIGKILL;
   for (auto& worker : slots_) {
     if (!worker) continue;
+    if (!worker->asked) ++asked_;
     worker->asked = true;
     spawner_.signal(worker->pid, signal);
   }
+}
+
+bool Pool::release_address() {
+  if (released_) return true;
+  if (os::listen_queue_length(listener()).value_or(0) > 0 && workers_ > 0) return false;
+  released_ = true;
+  if (config().listen.is_unix()) return true;  // the path is free already
+  parts_.board.pulse().draining.store(static_cast<std::uint32_t>(scoreboard::Draining::leave),
+                                      std::memory_order_seq_cst);
+  for (const auto& worker : slots_) {
+    if (worker) spawner_.signal(worker->pid, SIGQUIT);
+  }
+  parts_.listener.close();
+  return true;
 }
 
 bool Pool::relieve() {
@@ -223,6 +356,7 @@ bool Pool::relieve() {
   const scoreboard::Board::Counts counts = board.counts();
   if (counts.kept == 0 || counts.idle > counts.kept) return false;
   unsigned waiting = os::listen_queue_length(listener()).value_or(1);
+  if (waiting == 0) return false;
   for (int slot = 0; slot < board.slots() && waiting > 0; ++slot) {
     const auto& worker = slots_[static_cast<std::size_t>(slot)];
     const scoreboard::Moment now = board.moment(slot);

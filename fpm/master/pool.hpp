@@ -14,6 +14,7 @@
 #include "fpm/os/process.hpp"
 #include "fpm/policy/backoff.hpp"
 #include "fpm/policy/deadlines.hpp"
+#include "fpm/policy/scaling.hpp"
 #include "fpm/policy/shutdown.hpp"
 #include "fpm/scoreboard/board.hpp"
 
@@ -59,11 +60,25 @@ class Pool {
   int listener() const { return parts_.listener.fd(); }
   int wakeup() const { return parts_.wakeup.get(); }
   int workers() const { return workers_; }
+  /// The pids of its workers, in the order of their slots.
+  std::vector<pid_t> pids() const;
 
-  /// Starts what is missing, unless failing starts have to wait.
-  void fill(Clock::time_point now);
-  /// When fill() wants to be called again though nothing ends; nothing: never.
+  /// The first workers.
+  void start(Clock::time_point now, int room);
+  /// Looks at the pool and starts what it wants, at most `room` workers (process.max). From the
+  /// moment of the look on the next worker that takes the last spare place writes to wakeup().
+  /// @return more is wanted at once: look again after the loop's other work.
+  bool grow(Clock::time_point now, int room);
+  /// Retires idle workers that are too many. @return when the next one of an ondemand pool will
+  /// have been idle for long enough; nothing: no such moment is known.
+  std::optional<Clock::time_point> shrink(Clock::time_point now);
+  /// When grow() wants to be called again though nothing ends: failing starts have to wait.
   std::optional<Clock::time_point> retry_at() const { return retry_at_; }
+  /// Nobody waits in accept and nobody is on the way, but somebody could be: the listening socket
+  /// has to be watched.
+  bool needs_listener_watch() const;
+  /// It may not have all the workers it wants because of process.max.
+  bool held_back() const { return held_back_; }
 
   /// A child of the master has ended. @return it was one of this pool's workers, and its slot is
   /// free again.
@@ -73,13 +88,17 @@ class Pool {
   /// limit is set.
   std::optional<Clock::time_point> check_deadlines();
 
-  /// The stop of the whole program: no new worker, and every worker gets the push.
+  /// The stop of the whole program: no new worker, and every worker gets the push. Before a quit
+  /// the queue is closed to new clients, and workers serve what is in it before they go.
   void stop(policy::Push push);
+  /// After stop(quit): the queue is empty, or nobody is left to serve it. Gives the address free
+  /// also in workers that are still in a request. @return it is done.
+  bool release_address();
   /// Takes the socket's file away.
   void unlink() { parts_.listener.unlink(); }
 
   /// Workers sit on idle kept connections while clients wait and nobody accepts: frees as many as
-  /// wait. @return the pool is in that state (look again soon), whether or not anybody waits.
+  /// wait. @return some were woken: look again soon whether that was enough.
   bool relieve();
   /// Keeps the highest count of active workers and of waiting connections for the status page.
   void note_peaks();
@@ -93,6 +112,10 @@ class Pool {
     bool asked = false;  // to end
   };
 
+  policy::Workers count() const;
+  void spawn_some(int wanted, Clock::time_point now);
+  void tell_limit(bool at_limit);
+  void ask_to_leave(int slot);
   bool spawn(int slot, Clock::time_point now);
   void start_failed(Clock::time_point now);
   std::optional<int> vacant_slot() const;
@@ -104,8 +127,12 @@ class Pool {
   WatchOutput watch_output_;
   std::vector<std::optional<Worker>> slots_;
   int workers_ = 0;
+  int asked_ = 0;  // of them, told to go
   bool serving_ = false;  // the first workers have been started
   bool stopping_ = false;
+  bool released_ = false;
+  bool at_limit_ = false;   // pm.max_children, told once
+  bool held_back_ = false;  // by process.max
   policy::Backoff backoff_;
   std::optional<Clock::time_point> retry_at_;
 };

@@ -57,7 +57,7 @@ os::Result<Board> Board::create(int slots) {
 }
 
 Stage Board::stage(int slot) const {
-  return static_cast<Stage>(stages_[slot].load(std::memory_order_acquire));
+  return static_cast<Stage>(stages_[slot].load(std::memory_order_acquire) & kStageMask);
 }
 
 void Board::occupy(int slot) { pen(slot).enter(Stage::starting); }
@@ -145,26 +145,30 @@ std::optional<WorkerSnapshot> Board::worker(int slot, std::uint64_t now_monotoni
 Moment Board::moment(int slot) const {
   Moment moment;
   moment.slot = slot;
-  moment.stage = stage(slot);
+  const unsigned byte = stages_[slot].load(std::memory_order_acquire);
+  moment.stage = static_cast<Stage>(byte & kStageMask);
+  moment.kept = is_idle(moment.stage) && (byte & kKeptBit) != 0;
   const Slot& data = slots_begin_[slot];
   const auto load = [&](Field field) {
     return data.words[static_cast<std::size_t>(field)].load(std::memory_order_acquire);
   };
   // A single word cannot be torn; that the two belong to one request the caller does not need.
   moment.request_started_ns = load(Field::request_started_ns);
-  moment.kept = load(Field::kept) != 0;
+  moment.idle_since_ns = moment.request_started_ns + load(Field::duration_ns);
   return moment;
 }
 
 Board::Counts Board::counts() const {
   Counts counts;
   for (int slot = 0; slot < slots_; ++slot) {
-    const Stage now = stage(slot);
+    const unsigned byte = stages_[slot].load(std::memory_order_acquire);
+    const Stage now = static_cast<Stage>(byte & kStageMask);
     if (is_idle(now)) {
       ++counts.idle;
-      if (moment(slot).kept) ++counts.kept;
+      if ((byte & kKeptBit) != 0) ++counts.kept;
     } else if (is_active(now)) {
       ++counts.active;
+      if ((byte & kLastBit) != 0) ++counts.last;
     } else if (now == Stage::starting) {
       ++counts.starting;
     }
@@ -174,7 +178,8 @@ Board::Counts Board::counts() const {
 
 bool Board::anyone_accepts(int but) const {
   for (int slot = 0; slot < slots_; ++slot) {
-    if (slot != but && is_idle(stage(slot)) && !moment(slot).kept) return true;
+    const unsigned byte = stages_[slot].load(std::memory_order_seq_cst);
+    if (slot != but && byte == static_cast<unsigned>(Stage::accepting)) return true;
   }
   return false;
 }

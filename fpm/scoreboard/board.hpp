@@ -19,11 +19,15 @@ class Pen {
   Pen() = default;
   Pen(std::atomic<std::uint8_t>& stage, Slot& slot) : stage_(&stage), slot_(&slot) {}
 
-  /// Enters a stage. seq_cst: the look at `draining` that may follow must come after it.
-  void enter(Stage stage) {
-    stage_->store(static_cast<std::uint8_t>(stage), std::memory_order_seq_cst);
+  /// Enters a stage, with bits of layout.hpp. seq_cst: the look at `draining` that may follow must
+  /// come after it.
+  void enter(Stage stage, std::uint8_t bits = 0) {
+    const auto byte = static_cast<unsigned>(static_cast<std::uint8_t>(stage)) | bits;
+    stage_->store(static_cast<std::uint8_t>(byte), std::memory_order_seq_cst);
   }
-  Stage stage() const { return static_cast<Stage>(stage_->load(std::memory_order_relaxed)); }
+  Stage stage() const {
+    return static_cast<Stage>(stage_->load(std::memory_order_relaxed) & kStageMask);
+  }
 
   /// Several fields as one change: readers see all of them or none.
   template <class Write>
@@ -81,6 +85,7 @@ class Board {
     int active = 0;    ///< in a request
     int starting = 0;  ///< forked, not yet at its first accept
     int kept = 0;      ///< those of idle that wait on a kept connection
+    int last = 0;      ///< those of active that end after this request
   };
   Counts counts() const;
 

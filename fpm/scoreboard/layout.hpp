@@ -27,7 +27,6 @@ enum class Field : std::size_t {
   bytes_sent,    ///< body bytes of the answer
   cpu_permyriad, ///< of the last request: hundredths of a percent of one processor
   memory_bytes,  ///< of the last request
-  kept,          ///< 1: waits on a kept connection, not in accept
   count,
 };
 
@@ -48,10 +47,22 @@ inline constexpr TextField kRequestId{kScript.first + kScript.words, 8};
 inline constexpr TextField kRemote{kRequestId.first + kRequestId.words, 6};
 inline constexpr std::size_t kWords = kRemote.first + kRemote.words;
 
+/// Bits of a stage byte beside the stage itself.
+inline constexpr std::uint8_t kStageMask = 0x3f;
+inline constexpr std::uint8_t kKeptBit = 0x80;  ///< accepting, but on a kept connection
+inline constexpr std::uint8_t kLastBit = 0x40;  ///< in a request after which the worker ends
+
 struct alignas(64) Slot {
   /// Odd while the words are being written.
   std::atomic<std::uint64_t> sequence;
   std::array<std::atomic<std::uint64_t>, kWords> words;
+};
+
+/// What a worker does when it would accept again.
+enum class Draining : std::uint32_t {
+  no,
+  leave,        ///< it ends: others take what waits in the queue
+  serve_queue,  ///< it takes what waits in the queue, which is non-blocking now, and then ends
 };
 
 /// The pool as a whole; each group on a cache line of its own, since every request touches some.
@@ -68,9 +79,11 @@ struct Pulse {
   std::atomic<std::uint64_t> started_ns;            ///< of the pool, CLOCK_REALTIME
   /// How many workers wait in accept. A hint that wakes the master in time; never shown.
   alignas(64) std::atomic<std::int32_t> spare;
-  /// 1: the worker that takes the last spare place clears it and writes to the pool's eventfd.
+  /// 1: the worker that leaves fewer than `threshold` in accept clears it and writes to the pool's
+  /// eventfd.
   std::atomic<std::uint32_t> armed;
-  /// Not 0: this generation drains; a worker ends instead of accepting again.
+  std::atomic<std::int32_t> threshold;
+  /// A Draining: whether workers accept again.
   alignas(64) std::atomic<std::uint32_t> draining;
 };
 

@@ -37,6 +37,7 @@ struct Moment {
   int slot = 0;
   Stage stage = Stage::vacant;
   std::uint64_t request_started_ns = 0;  ///< CLOCK_MONOTONIC
+  std::uint64_t idle_since_ns = 0;       ///< end of the last request, likewise; 0: none yet
   bool kept = false;                     ///< accepting, but on a kept connection
 };
 

@@ -19,6 +19,7 @@ log::RequestEnd end_of(handlers::End end) {
     case handlers::End::timeout: return log::RequestEnd::timeout;
     case handlers::End::abort: return log::RequestEnd::abort;
     case handlers::End::failed: return log::RequestEnd::failed;
+    case handlers::End::rejected: return log::RequestEnd::rejected;
   }
   return log::RequestEnd::failed;
 }

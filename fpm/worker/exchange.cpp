@@ -188,9 +188,10 @@ void Exchange::answer(int status, std::string_view reason) {
   std::array<char, 256> head;
   const auto header = fmt::format_to_n(
       head.data(), head.size(),
-      "Status: {}\r\nContent-Type: text/html; charset=UTF-8\r\nCache-Control: no-store\r\n"
+      "Status: {}\r\nContent-Type: text/html; charset=UTF-8\r\nCache-Control: no-store\r\n{}"
       "Content-Length: {}\r\n\r\n",
-      line, std::min(body.size, buffer.size()));
+      line, line.starts_with("503") ? "Retry-After: 1\r\n" : "",
+      std::min(body.size, buffer.size()));
   begin(stopping ? 503 : status, {head.data(), std::min(header.size, head.size())});
   if (!head_only_) write({buffer.data(), std::min(body.size, buffer.size())});
 }

@@ -25,9 +25,11 @@ std::atomic<bool> g_waiting_for_next{false};
 std::atomic<std::uint64_t> g_deadline_ns{0};
 std::atomic<int> g_listener{-1};
 std::atomic<int> g_unbound{-1};
+const std::atomic<std::uint32_t>* g_draining = nullptr;
 
 void stop_accepting() {
   g_finish = true;
+  if (*g_draining == static_cast<std::uint32_t>(scoreboard::Draining::serve_queue)) return;
   const int listener = g_listener;
   const int unbound = g_unbound;
   // accept() on an unbound socket fails with EINVAL at once.
@@ -50,7 +52,7 @@ void on_terminate(int) {
   const int saved = errno;
   if (!g_busy) os::exit_now(0);
   g_terminate = true;
-  stop_accepting();
+  g_finish = true;
   errno = saved;
 }
 
@@ -73,8 +75,9 @@ void handle(int signal, void (*handler)(int)) {
 
 }  // namespace
 
-void install_signals(int listener) {
+void install_signals(int listener, const std::atomic<std::uint32_t>& draining) {
   g_listener = listener;
+  g_draining = &draining;
   g_unbound = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   handle(SIGQUIT, on_quit);
   handle(SIGTERM, on_terminate);

@@ -1,18 +1,20 @@
 // The signals that a worker understands. One worker a process, so their state is the process's.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace fpm::worker {
 
-/// Installs the handlers. `listener` stays the caller's.
+/// Installs the handlers. `listener` and `draining` stay the caller's.
 ///   QUIT  finish the request under way, then end: the listening descriptor is replaced by an
-///         unbound socket, so that an accept that begins after the signal fails at once
+///         unbound socket, so that an accept that begins after the signal fails at once; but not
+///         while `draining` says that the queue is to be served first (it is non-blocking then)
 ///   TERM  the same, and the request is to end now, with an answer where none was begun; a worker
 ///         that waits for a client ends in the handler
 ///   wake_signal()  stop waiting for what an overdue client does not send
 /// None has SA_RESTART: accept, recv and poll return EINTR.
-void install_signals(int listener);
+void install_signals(int listener, const std::atomic<std::uint32_t>& draining);
 
 /// QUIT or TERM arrived.
 bool finish_asked();

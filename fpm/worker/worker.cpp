@@ -16,6 +16,8 @@
 #include "fpm/worker/allowed.hpp"
 #include "fpm/worker/builtin.hpp"
 #include "fpm/worker/exchange.hpp"
+#include "fpm/worker/lifespan.hpp"
+#include "fpm/worker/queue_wait.hpp"
 #include "fpm/worker/setup.hpp"
 #include "fpm/worker/signals.hpp"
 #include "fpm/worker/wire.hpp"
@@ -32,6 +34,11 @@ steady_clock::time_point as_time(std::uint64_t monotonic_ns) {
   return steady_clock::time_point(std::chrono::nanoseconds(monotonic_ns));
 }
 
+/// A request that kept the worker long enough for clients in the queue to give up.
+constexpr std::uint64_t kLongRequest = 5'000'000;
+/// An accept that did not have to wait.
+constexpr std::uint64_t kAtOnce = 100'000;
+
 /// The state of the one worker of this process, and its request loop.
 class Worker {
  public:
@@ -43,7 +50,10 @@ class Worker {
         handler_(handler),
         allowed_(start.pool.listen_allowed_clients),
         exchange_(start.pool, wire_, pen_),
-        access_log_(start.pool, start.access_log, start.master_pid) {}
+        access_log_(start.pool, start.access_log, start.master_pid),
+        lifespan_(start.pool, scoreboard::monotonic_ns(),
+                  scoreboard::realtime_ns() * 6364136223846793005U +
+                      static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {}
 
   void serve();
 
@@ -57,9 +67,24 @@ class Worker {
   void end(const handlers::Outcome& outcome);
   void finish(const handlers::Outcome& outcome);
 
-  bool may_take_more() const {
-    return !finish_asked() && pulse_.draining.load(std::memory_order_seq_cst) == 0;
+  scoreboard::Draining draining() const {
+    return static_cast<scoreboard::Draining>(pulse_.draining.load(std::memory_order_seq_cst));
   }
+  /// Nothing asks this worker to go, and it has not done enough.
+  bool may_take_more() const {
+    return !last_ && !finish_asked() && draining() == scoreboard::Draining::no;
+  }
+  /// Or it is to serve what waits in the queue before it goes.
+  bool may_accept() const {
+    return may_take_more() ||
+           (!last_ && !terminate_asked() && draining() == scoreboard::Draining::serve_queue);
+  }
+  std::uint8_t stage_bits() const {
+    return last_ ? scoreboard::kLastBit : std::uint8_t{0};
+  }
+  bool is_stale();
+  bool is_abandoned();
+  void call_master();
   bool may_keep(const handlers::Outcome& outcome) const;
   bool serve_request();
   bool end_early(const fcgi::Event& begin, fcgi::ProtocolStatus status);
@@ -78,11 +103,16 @@ class Worker {
   Wire wire_;
   Exchange exchange_;
   AccessLog access_log_;
+  Lifespan lifespan_;
   std::string page_;  // of the status page
 
   std::uint64_t began_ns_ = 0;  // the request's first byte, CLOCK_MONOTONIC
   fcgi::Event begin_;           // of the request at hand
   bool keep_ = false;           // the connection stays open after this request
+  bool last_ = false;           // this worker ends after this request
+  bool may_have_waited_ = false;  // the connection was in the queue while this worker was busy
+  std::uint64_t ended_ns_ = 0;    // the last request's end
+  std::uint64_t last_took_ns_ = 0;
   bool first_on_connection_ = true;
 };
 
@@ -112,12 +142,14 @@ bool Worker::serve_request() {
 bool Worker::accept() {
   pen_.enter(Stage::accepting);
   pulse_.spare.fetch_add(1, std::memory_order_seq_cst);
-  while (may_take_more()) {
+  while (may_accept()) {
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
     os::UniqueFd socket(::accept4(start_.listener, reinterpret_cast<sockaddr*>(&peer), &length,
                                   SOCK_CLOEXEC));
     if (!socket) {
+      // The queue is non-blocking only while it is served for the last time.
+      if ((errno == EAGAIN || errno == EWOULDBLOCK) && !may_take_more()) break;
       accept_failed(errno);
       continue;
     }
@@ -132,20 +164,28 @@ bool Worker::accept() {
     wire_.open(std::move(socket), peer);
     first_on_connection_ = true;
     began_ns_ = scoreboard::monotonic_ns();
+    // It was there at once, after a request that took its time: its client may have left.
+    may_have_waited_ = last_took_ns_ > kLongRequest && began_ns_ < ended_ns_ + kAtOnce;
     return true;
   }
   pulse_.spare.fetch_sub(1, std::memory_order_seq_cst);
   return false;
 }
 
+/// Wakes the master to look at this pool.
+void Worker::call_master() {
+  const std::uint64_t one = 1;
+  (void)!::write(start_.wakeup, &one, sizeof one);
+}
+
 /// This worker waits in accept no more. Whoever takes the last spare place tells the master, if the
 /// master or a worker on a kept connection wants to know.
 void Worker::leave_accept() {
-  const bool last = pulse_.spare.fetch_sub(1, std::memory_order_seq_cst) <= 1;
-  if (last && pulse_.armed.load(std::memory_order_seq_cst) != 0 &&
+  const std::int32_t left = pulse_.spare.fetch_sub(1, std::memory_order_seq_cst) - 1;
+  if (left < pulse_.threshold.load(std::memory_order_relaxed) &&
+      pulse_.armed.load(std::memory_order_seq_cst) != 0 &&
       pulse_.armed.exchange(0, std::memory_order_seq_cst) != 0) {
-    const std::uint64_t one = 1;
-    (void)!::write(start_.wakeup, &one, sizeof one);
+    call_master();
   }
 }
 
@@ -159,8 +199,7 @@ void Worker::accept_failed(int code) {
 /// Blocks on a kept connection. It is idle time: no request, no limit but the front's own.
 /// @return something arrived.
 bool Worker::wait_for_next_request() {
-  pen_.update([](scoreboard::Pen& pen) { pen.number(Field::kept, 1); });
-  pen_.enter(Stage::accepting);
+  pen_.enter(Stage::accepting, scoreboard::kKeptBit);
   pulse_.armed.store(1, std::memory_order_seq_cst);
   bool arrived = false;
   // From here on whoever leaves accept last sees `armed`; who left before is seen by this look.
@@ -170,7 +209,6 @@ bool Worker::wait_for_next_request() {
   } else {
     arrived = wire_.receive(false) == Wire::Received::bytes;
   }
-  pen_.update([](scoreboard::Pen& pen) { pen.number(Field::kept, 0); });
   began_ns_ = scoreboard::monotonic_ns();
   return arrived;
 }
@@ -255,7 +293,9 @@ bool Worker::refuse(const fcgi::Event& bad) {
 }
 
 Route Worker::choose_route() {
-  pen_.enter(Stage::info);
+  last_ = last_ || lifespan_.is_last(pen_.read(Field::requests), began_ns_);
+  pen_.enter(Stage::info, stage_bits());
+  if (last_) call_master();  // for a successor that is there before this worker is missed
   pulse_.accepted.fetch_add(1, std::memory_order_relaxed);
   exchange_.start(begin_.id, begin_.role, as_time(began_ns_));
   access_log_.begin();
@@ -279,7 +319,7 @@ void Worker::note_start() {
 }
 
 handlers::Outcome Worker::run(Route route) {
-  pen_.enter(Stage::executing);
+  pen_.enter(Stage::executing, stage_bits());
   switch (route) {
     case Route::ping:
       answer_ping(pool_, exchange_);
@@ -290,11 +330,34 @@ handlers::Outcome Worker::run(Route route) {
     case Route::application:
       break;
   }
+  if (is_stale()) {
+    exchange_.answer(503, "The service is busy, please try again in a moment.");
+    return {.end = handlers::End::rejected};
+  }
+  if (is_abandoned()) return {.end = handlers::End::abort};
   handlers::Outcome outcome = handler_.handle(exchange_);
   if (!exchange_.begun() && outcome.end != handlers::End::abort) {
     exchange_.answer(502, "The application gave no answer.");
   }
   return outcome;
+}
+
+/// The request waited longer than request_queue_timeout, by its front's stamp.
+bool Worker::is_stale() {
+  if (pool_.request_queue_timeout.count() == 0) return false;
+  const auto waited = queue_wait(exchange_.params(), scoreboard::realtime_ns());
+  if (!waited || *waited <= pool_.request_queue_timeout) return false;
+  exchange_.log(log::Level::notice, "waited too long in the queue, answered 503 and not run");
+  return true;
+}
+
+/// The client went away while its request waited in the queue.
+bool Worker::is_abandoned() {
+  if (!pool_.request_drop_abandoned || !may_have_waited_) return false;
+  exchange_.pump();
+  if (!exchange_.aborted()) return false;
+  exchange_.log(log::Level::notice, "its client has gone while it waited, not run");
+  return true;
 }
 
 bool Worker::may_keep(const handlers::Outcome& outcome) const {
@@ -304,7 +367,7 @@ bool Worker::may_keep(const handlers::Outcome& outcome) const {
 }
 
 void Worker::end(const handlers::Outcome& outcome) {
-  pen_.enter(Stage::ending);
+  pen_.enter(Stage::ending, stage_bits());
   const bool hidden = outcome.truncated && outcome.app_status == 0;
   exchange_.end(static_cast<std::uint32_t>(hidden ? 1 : outcome.app_status));
   exchange_.discard_body();
@@ -317,10 +380,11 @@ void Worker::end(const handlers::Outcome& outcome) {
 }
 
 void Worker::finish(const handlers::Outcome& outcome) {
-  pen_.enter(Stage::finished);
+  pen_.enter(Stage::finished, stage_bits());
   const std::uint64_t now = scoreboard::monotonic_ns();
   if (outcome.end == handlers::End::timeout) pulse_.timed_out.fetch_add(1);
   if (outcome.end == handlers::End::abort) pulse_.aborted.fetch_add(1);
+  if (outcome.end == handlers::End::rejected) pulse_.rejected.fetch_add(1);
   access_log_.write(exchange_, wire_.peer(), outcome.end, now - began_ns_);
   pen_.update([&](scoreboard::Pen& pen) {
     pen.number(Field::requests, pen.read(Field::requests) + 1);
@@ -330,13 +394,23 @@ void Worker::finish(const handlers::Outcome& outcome) {
     pen.number(Field::memory_bytes, exchange_.usage().peak_bytes);
   });
   first_on_connection_ = false;
+  ended_ns_ = now;
+  last_took_ns_ = now - began_ns_;
+  if (!last_ && lifespan_.grown_too_large(now)) {
+    last_ = true;
+    keep_ = false;
+    log::in_pool(log::Level::notice, pool_.name, "child {} is larger than pm.max_memory, it ends",
+                 ::getpid());
+    pen_.enter(Stage::finished, stage_bits());
+    call_master();
+  }
 }
 
 }  // namespace
 
 void run_worker(const master::WorkerStart& start) {
   log::become_worker(log::WorkerLog::direct, start.pool.name);
-  install_signals(start.listener);
+  install_signals(start.listener, start.board.pulse().draining);
   if (auto done = set_up(start); !done) give_up(start.channel, done.error());
   auto handler = start.identity != nullptr ? handlers::make_handler(start.pool, *start.identity)
                                            : handlers::make_handler(start.pool);

@@ -5,7 +5,6 @@
 #include "fpm/policy/backoff.hpp"
 #include "fpm/policy/deadlines.hpp"
 #include "fpm/policy/exits.hpp"
-#include "fpm/policy/scaling.hpp"
 #include "fpm/policy/shutdown.hpp"
 
 using namespace fpm::policy;
@@ -14,21 +13,6 @@ using fpm::log::Level;
 using fpm::scoreboard::Moment;
 using fpm::scoreboard::Stage;
 using namespace std::chrono_literals;
-
-TEST_CASE("a static pool is filled up to max_children and no further") {
-  Pool pool;
-  pool.max_children = 4;
-  struct Row {
-    Workers workers;
-    int spawn;
-  };
-  for (const Row& row : {Row{{0, 0, 0}, 4}, Row{{1, 1, 1}, 1}, Row{{2, 2, 0}, 0},
-                         Row{{9, 0, 0}, 0}, Row{{0, 0, 4}, 0}}) {
-    const ScalingPlan plan = plan_workers(pool, row.workers);
-    CHECK(plan.spawn == row.spawn);
-    CHECK(plan.retire == 0);
-  }
-}
 
 TEST_CASE("the end of a worker is judged by one table") {
   struct Row {
@@ -81,7 +65,7 @@ namespace {
 constexpr std::uint64_t kMs = 1'000'000;
 constexpr std::uint64_t kNow = 100'000 * kMs;
 
-Moment at(Stage stage, std::uint64_t ms_ago) { return {0, stage, kNow - ms_ago * kMs, false}; }
+Moment at(Stage stage, std::uint64_t ms_ago) { return {0, stage, kNow - ms_ago * kMs, 0, false}; }
 
 Pool pool_with(std::chrono::milliseconds header, std::chrono::milliseconds terminate) {
   Pool pool;
@@ -139,7 +123,7 @@ TEST_CASE("idle workers are never overdue, however long they wait") {
 
 TEST_CASE("a clock reading ahead of the check is no overdue request") {
   const Pool pool = pool_with(0ms, 2s);
-  const Moment moments[] = {{0, Stage::executing, kNow + 5 * kMs, false}};
+  const Moment moments[] = {{0, Stage::executing, kNow + 5 * kMs, 0, false}};
   CHECK(plan_deadlines(pool, moments, kNow).overdue.empty());
 }
 

@@ -1,0 +1,39 @@
+// When a worker has done enough and makes room for a fresh one.
+#pragma once
+
+#include <cstdint>
+
+#include "fpm/config/config.hpp"
+
+namespace fpm::worker {
+
+/// pm.max_requests (with jitter), pm.max_worker_lifetime (+-10 %) and pm.max_memory of one worker.
+class Lifespan {
+ public:
+  /// `random` decides jitter, so that workers that started together do not end together.
+  Lifespan(const config::Pool& pool, std::uint64_t now_ns, std::uint64_t random);
+
+  /// The request that begins now is this worker's last: the number it may serve is reached with
+  /// it, or its time is over. `served`: before it.
+  bool is_last(std::uint64_t served, std::uint64_t now_ns) const;
+
+  /// Looks at this process's private memory, at most once a second. Called after a request.
+  /// Blocks for some 100 us when it looks. Source: proc(5) smaps_rollup.
+  bool grown_too_large(std::uint64_t now_ns);
+
+  /// Requests it may serve; 0: any number.
+  std::uint64_t max_requests() const { return max_requests_; }
+  /// CLOCK_MONOTONIC of its end; 0: never.
+  std::uint64_t ends_at_ns() const { return ends_at_ns_; }
+
+ private:
+  std::uint64_t max_requests_ = 0;
+  std::uint64_t ends_at_ns_ = 0;
+  std::uint64_t max_memory_;
+  std::uint64_t looked_ns_ = 0;
+};
+
+/// Private bytes of this process, from smaps_rollup; 0 if it cannot be read.
+std::uint64_t private_memory();
+
+}  // namespace fpm::worker
