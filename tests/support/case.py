@@ -17,7 +17,7 @@ class Skipped(Exception):
 
 
 def plain_only(function):
-    """Measures memory, system calls or time: not run with sanitizers."""
+    """Measures memory, system calls or time, or needs no program: not run with sanitizers."""
     function.plain_only = True
     return function
 

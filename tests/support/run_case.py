@@ -52,7 +52,7 @@ def run(function, folder, build):
     outcome, text = "passed", ""
     try:
         if case.sanitized and getattr(function, "plain_only", False):
-            raise Skipped("measures; runs in the plain build only")
+            raise Skipped("runs in the plain build only")
         if getattr(function, "needs_root", False) and not is_root():
             raise Skipped("needs root")
         function(case)

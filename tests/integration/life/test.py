@@ -166,13 +166,16 @@ def test_children_of_the_master_hold_no_files_of_other_pools(case):
     fpm = case.fpm({"www": POOL, "other": POOL})
     sockets = {name: {line.split()[6] for line in open("/proc/net/unix", encoding="ascii")
                       if line.rstrip().endswith(fpm.address(name))} for name in fpm.pools}
-    holders = {name: 0 for name in sockets}
-    for worker in fpm.workers():
-        held = set(re.findall(r"socket:\[(\d+)\]", " ".join(procs.open_files(worker).values())))
-        mine = [name for name, inodes in sockets.items() if held & inodes]
-        assert len(mine) == 1, f"worker {worker} holds the sockets of {mine}"
-        holders[mine[0]] += 1
-    assert holders == {"www": 2, "other": 2}, holders
+
+    def pools_of(worker):
+        held = " ".join(procs.open_files(worker).values())
+        return tuple(name for name, inodes in sockets.items()
+                     if inodes & set(re.findall(r"socket:\[(\d+)\]", held)))
+
+    # The log says that fpm is ready when its workers may still be on their way.
+    procs.wait_until(lambda: sorted(map(pools_of, fpm.workers())) ==
+                     [("other",), ("other",), ("www",), ("www",)],
+                     "each worker holds its own pool's socket and no other")
     fpm.stop()
 
 
