@@ -13,6 +13,7 @@
 #include "fpm/config/load.hpp"
 #include "fpm/log/access_format.hpp"
 #include "fpm/log/log.hpp"
+#include "fpm/master/descriptors.hpp"
 #include "fpm/master/master.hpp"
 #include "fpm/master/pid_file.hpp"
 #include "fpm/os/daemonize.hpp"
@@ -37,6 +38,17 @@ void tell(const std::vector<config::Problem>& problems, log::Level least) {
   }
 }
 
+/// Whether the system lets the master open as many files as the configuration needs.
+void tell_descriptors(const config::Config& config) {
+  const master::DescriptorNeed need = master::descriptors_needed(config);
+  const std::uint64_t limit = config.global.rlimit_files.value_or(os::greatest_file_limit());
+  const bool few = need.reloading > limit;
+  log::write(few ? log::Level::warning : log::Level::notice, {},
+             fmt::format("the master needs {} open files, {} while it reloads; {} are allowed{}",
+                         need.serving, need.reloading, limit,
+                         few ? ": raise the hard limit (LimitNOFILE=, ulimit -Hn)" : ""));
+}
+
 /// -t and -tt: what was found, and with -tt what is in force.
 int test_config(const config::Loaded& loaded, int times) {
   tell(loaded.problems, log::Level::notice);
@@ -44,6 +56,7 @@ int test_config(const config::Loaded& loaded, int times) {
   if (times > 1) {
     for (const std::string& line : config::dump(loaded.config)) log::notice("{}", line);
   }
+  tell_descriptors(loaded.config);
   log::notice("configuration file {} test is successful", loaded.config.file);
   return kExitOk;
 }
@@ -98,9 +111,7 @@ std::optional<rlimit> limit_master(const config::Global& global) {
   if (global.process_priority && ::geteuid() == 0) {
     refused(os::set_priority(*global.process_priority));
   }
-  const auto before = os::raise_file_limit();
-  if (!before) log::error("{}", before.error().text());
-  return all && before ? std::optional(*before) : std::nullopt;
+  return all ? std::optional(os::raise_file_limit()) : std::nullopt;
 }
 
 /// From here on in the process that stays, which is the caller's child if it is a daemon.
@@ -137,6 +148,10 @@ int wait_for_start(const os::Daemon& daemon) {
 /// `leftovers`: descriptors that the caller left open, for nobody's use.
 int run_in_background(const config::Config& config, os::InheritedSockets inherited,
                       master::Surroundings surroundings, const std::vector<int>& leftovers) {
+  if (::getpid() == 1) {
+    log::warning("as process 1 of a container fpm goes into the background, and the container "
+                 "will end with this process: use -F or daemonize = no");
+  }
   auto daemon = os::Daemon::detach();
   if (!daemon) {
     log::error("{}", daemon.error().text());
@@ -155,7 +170,7 @@ int run_in_background(const config::Config& config, os::InheritedSockets inherit
 
 int serve(const config::Loaded& loaded, const Options& options) {
   const config::Config& config = loaded.config;
-  const bool background = config.global.daemonize && !options.foreground;
+  const bool background = options.daemonize.value_or(config.global.daemonize);
   auto inherited = os::InheritedSockets::from_environment();
   std::vector<int> leftovers = os::open_descriptors();
   std::erase_if(leftovers, [&](int fd) { return inherited.has(fd); });

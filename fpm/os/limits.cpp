@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 
@@ -44,12 +45,18 @@ Result<void> set_limit(Limit limit, std::uint64_t value) {
   return {};
 }
 
-Result<rlimit> raise_file_limit() {
+rlimit raise_file_limit() {
   rlimit before{};
-  if (::getrlimit(RLIMIT_NOFILE, &before) < 0) return last_error("getrlimit");
-  const rlimit raised{before.rlim_max, before.rlim_max};
-  if (::setrlimit(RLIMIT_NOFILE, &raised) < 0) return last_error("raise the limit of open files");
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit raised{greatest_file_limit(), before.rlim_max};
+  (void)::setrlimit(RLIMIT_NOFILE, &raised);
   return before;
+}
+
+std::uint64_t greatest_file_limit() {
+  rlimit now{};
+  ::getrlimit(RLIMIT_NOFILE, &now);
+  return std::max<rlim_t>(now.rlim_cur, std::min<rlim_t>(now.rlim_max, kMostFiles));
 }
 
 Result<void> restore_file_limit(const rlimit& before) {
@@ -59,7 +66,7 @@ Result<void> restore_file_limit(const rlimit& before) {
 
 std::uint64_t file_limit() {
   rlimit now{};
-  if (::getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_cur == RLIM_INFINITY) return kUnlimited;
+  ::getrlimit(RLIMIT_NOFILE, &now);
   return now.rlim_cur;
 }
 

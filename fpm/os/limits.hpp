@@ -23,13 +23,17 @@ Result<void> set_limit(Limit limit, std::uint64_t value);
 
 /// The master needs a descriptor or more for each worker; programs that select(2) must not get
 /// descriptors above 1023. So the master raises its soft limit of open files to the hard one, and
-/// every child puts back what was.
-/// @return the limits before. Source: setrlimit(2) RLIMIT_NOFILE, "Note on select" of file(5).
-Result<rlimit> raise_file_limit();
+/// every child puts back what was. At most kMostFiles: where the hard limit is a billion, as it was
+/// in Docker, a loop over all possible descriptors in some library would take minutes. A system
+/// that refuses leaves the limit as it is.
+/// @return the limits before. Source: setrlimit(2) RLIMIT_NOFILE, select(2) FD_SETSIZE.
+rlimit raise_file_limit();
+inline constexpr std::uint64_t kMostFiles = 1'048'576;
 /// In a child: the soft limit of `before` again.
 Result<void> restore_file_limit(const rlimit& before);
-/// The soft limit of open files now.
+/// The limit of open files now, and what raise_file_limit() would make of it.
 std::uint64_t file_limit();
+std::uint64_t greatest_file_limit();
 
 /// The process's nice value, -20..19. Error: EACCES or EPERM without CAP_SYS_NICE for less than
 /// what it is. Source: setpriority(2).

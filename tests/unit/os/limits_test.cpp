@@ -61,9 +61,9 @@ TEST_CASE("the raised limit of open files is put back in a child") {
   CHECK(in_child([] {
     const rlimit low{64, 128};
     ::setrlimit(RLIMIT_NOFILE, &low);
-    const auto before = raise_file_limit();
-    if (!before || before->rlim_cur != 64 || file_limit() != 128) return false;
-    return restore_file_limit(*before).has_value() && is_limit(RLIMIT_NOFILE, 64, 128);
+    const rlimit before = raise_file_limit();
+    if (before.rlim_cur != 64 || file_limit() != 128) return false;
+    return restore_file_limit(before).has_value() && is_limit(RLIMIT_NOFILE, 64, 128);
   }));
 }
 

@@ -1,0 +1,44 @@
+#include "fpm/master/descriptors.hpp"
+
+#include <algorithm>
+
+namespace fpm::master {
+
+namespace {
+
+/// stdio, log and its copy, signals, event loop, service manager, pid file, the ends of what is
+/// given to a worker that is being started.
+constexpr std::uint64_t kFixed = 32;
+/// Listening socket and eventfd, each twice, scoreboard, access log, output log, queue watch.
+constexpr std::uint64_t kPool = 8;
+
+/// Its channel, and the pipes of what it prints.
+std::uint64_t of_worker(const config::Pool& pool) {
+  return pool.catch_workers_output || !pool.output_log.empty() ? 3 : 1;
+}
+
+}  // namespace
+
+DescriptorNeed descriptors_needed(const config::Config& config) {
+  std::uint64_t workers = 0;
+  std::uint64_t dearest = 0;
+  std::uint64_t count = 0;
+  for (const config::Pool& pool : config.pools) {
+    const auto children = static_cast<std::uint64_t>(std::max(pool.max_children, 0));
+    workers += children * of_worker(pool);
+    count += children;
+    dearest = std::max(dearest, of_worker(pool));
+  }
+  std::uint64_t twice = 2 * workers;
+  if (config.global.process_max > 0) {
+    const auto most = static_cast<std::uint64_t>(config.global.process_max) * dearest;
+    if (count > static_cast<std::uint64_t>(config.global.process_max)) {
+      workers = std::min(workers, most);
+    }
+    twice = std::min(twice, most);
+  }
+  const std::uint64_t pools = config.pools.size() * kPool;
+  return {kFixed + pools + workers, kFixed + 2 * pools + twice};
+}
+
+}  // namespace fpm::master
