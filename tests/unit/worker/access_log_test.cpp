@@ -84,7 +84,7 @@ struct Fixture {
   std::filesystem::path folder;
   os::UniqueFd front;
   config::Pool pool;
-  scoreboard::Board board = std::move(*scoreboard::Board::create(1));
+  scoreboard::Board board = *scoreboard::Board::create(1);
   Wire wire;
   Exchange exchange{pool, wire, board.pen(0)};
 };
