@@ -180,6 +180,21 @@ void drop_repeated(std::vector<Problem>& problems) {
   problems.erase(std::remove_if(problems.begin(), problems.end(), repeated), problems.end());
 }
 
+void keep_single(const std::string& name, Loaded& out) {
+  std::vector<Pool>& pools = out.config.pools;
+  const auto other = [&](const Pool& pool) { return !same_word(pool.name, name); };
+  if (std::all_of(pools.begin(), pools.end(), other)) {
+    out.problems.push_back(
+        {log::Level::error,
+         out.config.file,
+         0,
+         {},
+         fmt::format("there is no pool '{}', which is to be the single one", name)});
+    return;
+  }
+  pools.erase(std::remove_if(pools.begin(), pools.end(), other), pools.end());
+}
+
 }  // namespace
 
 bool Loaded::ok() const {
@@ -207,6 +222,7 @@ Loaded load(const std::string& file, const LoadOptions& options) {
   if (!options.pid_file.empty()) out.config.global.pid = options.pid_file;
   resolve_paths(draft, out.config, out.problems);
   check_rules(draft, options, out.config, out.problems);
+  if (!options.single.empty()) keep_single(options.single, out);
   drop_repeated(out.problems);
   return out;
 }

@@ -20,6 +20,9 @@ struct LoadOptions {
   std::string prefix;
   /// Overrides `pid` (option --pid); a relative one is below the prefix. Empty: the file's.
   std::string pid_file;
+  /// The one pool that is wanted (option --single); an error if there is none of that name. All of
+  /// the files is checked in any case. Empty: all pools.
+  std::string single;
   /// Tells what is wrong with an access.format, in one line; empty when nothing is. Unset: any
   /// text is taken (who renders the tokens lives in another room).
   std::function<std::string(std::string_view format)> check_access_format;

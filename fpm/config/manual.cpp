@@ -75,9 +75,9 @@ template <class Owner>
 std::string entry(const Directive<Owner>& row) {
   std::string name(row.name);
   if (row.takes_index()) name += row.takes_key() ? "[NAME]" : "[]";
-  std::string out = fmt::format(".TP\n\\fB{}\\fR = \\fI{}\\fR\n{}\n", escaped(name),
-                                escaped(std::visit(KindName<Owner>{}, row.field)),
-                                escaped(row.doc));
+  std::string out =
+      fmt::format(".TP\n\\fB{}\\fR = \\fI{}\\fR\n{}\n", escaped(name),
+                  escaped(std::visit(KindName<Owner>{}, row.field)), escaped(row.doc));
   if (row.mandatory) out += "Must be set.\n";
   if (!row.default_text.empty()) {
     out += fmt::format("Default: \\fB{}\\fR.\n", escaped(shown_default(row.default_text)));
@@ -95,7 +95,8 @@ std::string entries(std::span<const Directive<Owner>> rows) {
   return out;
 }
 
-constexpr std::string_view kHead = R"(.\" Written by the unit test of the table of directives: change that table.
+constexpr std::string_view kHead =
+    R"(.\" Written by the unit test of the table of directives: change that table.
 .TH FPM.CONF 5 "" "fpm" "File formats"
 .SH NAME
 fpm.conf \- configuration of the FastCGI process manager fpm

@@ -166,8 +166,7 @@ class PoolRules {
     for (const auto& [name, value] : {std::pair{"listen.owner", &pool_.listen_owner},
                                       std::pair{"listen.group", &pool_.listen_group}}) {
       if (value->empty()) continue;
-      about(name, fmt::format("ACL set, {} = '{}' is ignored", name, *value),
-            log::Level::warning);
+      about(name, fmt::format("ACL set, {} = '{}' is ignored", name, *value), log::Level::warning);
     }
   }
 
@@ -317,14 +316,14 @@ class PoolRules {
     if (!good(name) || path.empty()) return;
     const int error = why_not_writable(path);
     if (error == 0) return;
-    about(name, fmt::format("{}: {}", fmt::format(fmt::runtime(text), path),
-                            os::errno_text(error)));
+    about(name,
+          fmt::format("{}: {}", fmt::format(fmt::runtime(text), path), os::errno_text(error)));
   }
 
   void folders() {
     if (good("prefix") && !pool_.prefix.empty() && !is_folder(pool_.prefix)) {
-      about("prefix", fmt::format("the prefix '{}' does not exist or is not a directory",
-                                  pool_.prefix));
+      about("prefix",
+            fmt::format("the prefix '{}' does not exist or is not a directory", pool_.prefix));
     }
     if (!good("chroot")) return;
     if (!pool_.chroot.empty() && !is_folder(pool_.chroot)) {
@@ -338,9 +337,9 @@ class PoolRules {
   void folder(std::string_view name, const std::string& path) {
     if (!good(name) || path.empty() || is_folder(pool_.chroot + path)) return;
     const std::string within =
-        pool_.chroot.empty() ? ""
-                             : fmt::format(" within the chroot path '{0}' ('{0}{1}')",
-                                           pool_.chroot, path);
+        pool_.chroot.empty()
+            ? ""
+            : fmt::format(" within the chroot path '{0}' ('{0}{1}')", pool_.chroot, path);
     about(name, fmt::format("the {} path '{}'{} does not exist or is not a directory", name, path,
                             within));
   }

@@ -58,8 +58,7 @@ class GlobalRules {
     const Written* const entry = written(name);
     return entry == nullptr || entry->good;
   }
-  void about(std::string_view name, const std::string& text,
-             log::Level level = log::Level::error) {
+  void about(std::string_view name, const std::string& text, log::Level level = log::Level::error) {
     const Written* const entry = written(name);
     if (entry == nullptr) return;  // a default is no finding
     problems_.push_back({level,
@@ -104,8 +103,8 @@ class GlobalRules {
     }
     const auto* const one = "emergency_restart_threshold";
     const auto* const other = "emergency_restart_interval";
-    about(threshold ? one : other,
-          fmt::format("has no effect without {}", threshold ? other : one), log::Level::warning);
+    about(threshold ? one : other, fmt::format("has no effect without {}", threshold ? other : one),
+          log::Level::warning);
   }
 
   void priority() {
@@ -150,9 +149,7 @@ void one_pool_per_address(const Draft& draft, const Config& config,
                           std::vector<Problem>& problems) {
   const std::vector<Door> places = listening_places(draft, config);
   for (auto place = places.begin(); place != places.end(); ++place) {
-    const auto meets = [&](const Door& other) {
-      return overlap(*place->address, *other.address);
-    };
+    const auto meets = [&](const Door& other) { return overlap(*place->address, *other.address); };
     const auto other = std::find_if(places.begin(), place, meets);
     if (other == place) continue;
     std::string text = fmt::format(

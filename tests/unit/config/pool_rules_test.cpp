@@ -232,6 +232,19 @@ TEST_CASE("options give the prefix and the pid file") {
         Lines{"the global prefix '/none' does not exist or is not a directory"});
 }
 
+TEST_CASE("one pool alone may be wanted") {
+  Files files;
+  const std::string two = kPool + "[other]\nlisten = other.sock\n" + kRest;
+  files.options.single = "Other";
+  const Loaded loaded = files.load(two);
+  CHECK(only_pool(loaded).name == "other");
+  CHECK(loaded.problems.empty());
+  files.options.single = "third";
+  CHECK(files.problems(two) ==
+        Lines{"@/fpm.conf: there is no pool 'third', which is to be the single one"});
+  CHECK(files.load(two).config.pools.size() == 2);
+}
+
 TEST_CASE("PHP's settings are read as php.ini reads them") {
   const std::pair<const char*, const char*> rows[] = {
       {"E_ALL", "32767"},         {"E_ALL & ~E_NOTICE", "32759"}, {"E_ALL&~E_DEPRECATED", "24575"},
