@@ -204,6 +204,8 @@ def test_json(case):
         assert entry["pid"] > 0, line
     assert any(json.loads(line).get("message") == "exiting, bye-bye!" for line in fpm.lines)
     assert sum(json.loads(line).get("pool") == "www" for line in fpm.lines) >= 90
+    about_request = [line for line in fpm.lines if "noise" in line]
+    assert all(json.loads(line)["request_id"] == "r-1" for line in about_request), about_request[0]
     access = [json.loads(line) for line in (case.dir / "access.log").read_text().splitlines()]
     assert len(access) == 1, access
     expected = {"pool": "www", "request_id": "r-1", "method": "GET", "uri": "/noisy",
