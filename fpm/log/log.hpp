@@ -6,9 +6,9 @@
 //   [22-Nov-2026 05:10:12.123456] DEBUG: pid 123, function(), line 45: text
 // and in the system logger
 //   [NOTICE] text
-// With log_format = json each is one object: "time", "level", "pool" and "request_id" where they are
-// known, "pid" (of the process that it comes from), at debug "function" and "line", and "message",
-// or for what a worker printed "stream" and "output".
+// With log_format = json each is one object: "time", "level", "pool" and "request_id" where they
+// are known, "pid" (of the process that it comes from), at debug "function" and "line", and
+// "message", or for what a worker printed "stream" and "output".
 //
 // Nothing here ever waits for the reader of the log. A line that a full pipe or a stopped terminal
 // does not take is kept (64 KiB a sink) and tried again with the next line or flush(); what does
