@@ -75,22 +75,24 @@ Result<Daemon> Daemon::detach() {
 std::optional<int> Daemon::wait(std::chrono::milliseconds limit) const {
   using std::chrono::steady_clock;
   const auto end = steady_clock::now() + limit;
+  std::optional<int> reported;
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - steady_clock::now());
     pollfd waiting{pipe_.get(), POLLIN, 0};
     const int ready = ::poll(&waiting, 1, static_cast<int>(std::max<long>(left.count(), 0)));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return std::nullopt;
+    if (ready <= 0) return reported;
     unsigned char status = 0;
     const ssize_t count = ::read(pipe_.get(), &status, 1);
     if (count < 0 && errno == EINTR) continue;
-    if (count != 1) return std::nullopt;
-    return status;
+    if (count != 1) return reported;  // the daemon has ended, and its end of the pipe with it
+    reported = status;
+    if (status == 0) return reported;
   }
 }
 
 void Daemon::report(int exit_status) {
-  if (starter_ || !pipe_) return;
+  if (starter_ || std::exchange(reported_, true)) return;
   const auto status = static_cast<unsigned char>(exit_status);
   // SIGPIPE: the starter may be gone, interrupted at its terminal.
   const SignalsBlocked blocked;
@@ -101,7 +103,7 @@ void Daemon::report(int exit_status) {
     const timespec now{};
     (void)::sigtimedwait(&broken, nullptr, &now);  // takes the signal that is pending now
   }
-  pipe_.reset();
+  if (exit_status == 0) pipe_.reset();  // else its end tells of ours
 }
 
 std::vector<int> open_descriptors() {

@@ -24,11 +24,13 @@ class Daemon {
   /// This is the process that the shell waits for.
   bool is_starter() const { return starter_; }
 
-  /// In the starter: blocks until the daemon has reported or ended, at most `limit`.
+  /// In the starter: blocks until the daemon has reported or ended, at most `limit`; after the
+  /// report of a failure until it has ended, so that all it held is free for another try.
   /// @return the exit status that it reported; nothing: it ended or kept silent.
   std::optional<int> wait(std::chrono::milliseconds limit) const;
 
-  /// In the daemon: how the start went, 0: it serves now. The first call counts. Does not block.
+  /// In the daemon: how the start went, 0: it serves now, else it is about to end. The first call
+  /// counts. Does not block.
   void report(int exit_status);
 
  private:
@@ -36,6 +38,7 @@ class Daemon {
 
   UniqueFd pipe_;
   bool starter_;
+  bool reported_ = false;
 };
 
 /// The descriptors above 2 that are open now, those that the process was started with if it has

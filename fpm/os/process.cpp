@@ -117,6 +117,24 @@ namespace {
 char* title_begin = nullptr;
 std::size_t title_room = 0;
 
+/// Lives as long as the process: environ may be read at any time, and unsetenv(3) frees nothing.
+char** environment_copy = nullptr;
+
+/// The environment's `count` strings and the list of them, in one block.
+char** copy_environment(std::size_t count) {
+  std::size_t bytes = (count + 1) * sizeof(char*);
+  for (std::size_t i = 0; i < count; ++i) bytes += std::strlen(environ[i]) + 1;
+  environment_copy = static_cast<char**>(std::malloc(bytes));
+  if (environment_copy == nullptr) return nullptr;
+  char* text = reinterpret_cast<char*>(environment_copy + count + 1);
+  for (std::size_t i = 0; i < count; ++i) {
+    environment_copy[i] = text;
+    text = ::stpcpy(text, environ[i]) + 1;
+  }
+  environment_copy[count] = nullptr;
+  return environment_copy;
+}
+
 }  // namespace
 
 void prepare_title(int argc, char** argv) {
@@ -131,11 +149,9 @@ void prepare_title(int argc, char** argv) {
     if (environ[count] == end) end = environ[count] + std::strlen(environ[count]) + 1;
     ++count;
   }
-  char** copy = static_cast<char**>(std::malloc((count + 1) * sizeof(char*)));
+  char** copy = copy_environment(count);
   if (copy == nullptr) return;
-  for (std::size_t i = 0; i < count; ++i) copy[i] = ::strdup(environ[i]);
-  copy[count] = nullptr;
-  environ = copy;  // lives as long as the process: environ may be read at any time
+  environ = copy;
   title_begin = argv[0];
   title_room = static_cast<std::size_t>(end - argv[0]);
 }

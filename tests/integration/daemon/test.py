@@ -148,6 +148,8 @@ def test_what_refuses_is_told_on_stderr_and_by_status_78(case):
     assert not fpm.pid_file.exists()
     # The same is in the log, for those who were not there.
     assert "FPM initialization failed" in fpm.log.read_text()
+    # What refused has ended before the shell went on; a zombie may take a moment to be reaped.
+    procs.wait_until(lambda: not procs.descendants(os.getpid()), "nothing is left", 1)
 
 
 def test_a_pid_file_that_cannot_be_written_is_a_refusal(case):
