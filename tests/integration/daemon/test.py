@@ -4,6 +4,7 @@ import fcntl
 import os
 import pathlib
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import termios
 
 import fastcgi
 import procs
+from case import plain_only
 from fpm import SERVICE_USER, free_port, is_root
 
 POOL = """
@@ -31,7 +33,7 @@ class Daemonized:
         self.log = case.dir / "error.log"
         (case.dir / "cgi").mkdir(exist_ok=True)
         user = f"user = {SERVICE_USER}\ngroup = {SERVICE_USER}\n" if is_root() else ""
-        listen = "" if "listen" in pool else f"listen = {self.socket}\n"
+        listen = "" if "listen =" in pool else f"listen = {self.socket}\n"
         case.write("fpm.conf", f"[global]\nerror_log = {self.log}\npid = {self.pid_file}\n"
                    f"{global_lines}\n[www]\n{user}{listen}"
                    + POOL.replace("{dir}", str(case.dir)) + pool)
@@ -171,6 +173,37 @@ def test_a_second_instance_is_refused_and_the_first_serves_on(case):
     assert fpm.socket in done.stderr, done
     assert fpm.pid == first
     fastcgi.ping(fpm.socket)
+    fpm.stop()
+
+
+def test_D_goes_into_the_background_whatever_the_file_says(case):
+    fpm = Daemonized(case, global_lines="daemonize = no")
+    fpm.started("-D")
+    assert procs.process(fpm.pid).session != os.getsid(0)
+    fastcgi.ping(fpm.socket)
+    fpm.stop()
+
+
+def test_t_says_whether_so_many_files_may_be_open(case):
+    fpm = Daemonized(case, "pm.max_children = 500\ncatch_workers_output = yes\n")
+    for limit, level in ((4000, "NOTICE"), (600, "WARNING")):
+        done = subprocess.run(["prlimit", f"--nofile={limit}:{limit}", case.program, "-t", "-y",
+                               "fpm.conf"], cwd=case.dir, env=fpm.environment, timeout=20,
+                              stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 0, done
+        need = re.search(rf"{level}: the master needs (\d+) open files, (\d+) while it reloads; "
+                         rf"{limit} are allowed", done.stderr)
+        assert need and 1500 < int(need.group(1)) < 1600 and int(need.group(2)) > 3000, done
+
+
+@plain_only
+def test_the_files_that_t_counts_are_those_that_are_open(case):
+    fpm = Daemonized(case, "pm.max_children = 20\ncatch_workers_output = yes\n")
+    fpm.started()
+    said = fpm.start("-t").stderr
+    need = int(re.search(r"needs (\d+) open files", said).group(1))
+    opened = len(os.listdir(f"/proc/{fpm.pid}/fd"))
+    assert opened <= need <= opened + 40, (opened, need)
     fpm.stop()
 
 
