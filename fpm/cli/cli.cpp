@@ -16,6 +16,7 @@
 #include "fpm/master/descriptors.hpp"
 #include "fpm/master/master.hpp"
 #include "fpm/master/pid_file.hpp"
+#include "fpm/master/secrets.hpp"
 #include "fpm/os/daemonize.hpp"
 #include "fpm/os/inherited.hpp"
 #include "fpm/os/limits.hpp"
@@ -114,14 +115,36 @@ std::optional<rlimit> limit_master(const config::Global& global) {
   return all ? std::optional(os::raise_file_limit()) : std::nullopt;
 }
 
+/// --single: this very process becomes the one worker of the pool, for debuggers and profilers.
+int run_single(const config::Config& config, master::Pool::Parts parts, const rlimit& files) {
+  (void)os::restore_file_limit(files);
+  if (parts.config->clear_env) master::wipe_environment();
+  parts.board.occupy(0);
+  parts.board.pulse().threshold.store(1);
+  log::notice("this process, pid {}, is the one worker of pool {}", ::getpid(), parts.config->name);
+  worker::run_worker({.config = config,
+                      .pool = *parts.config,
+                      .identity = parts.identity ? &*parts.identity : nullptr,
+                      .board = parts.board,
+                      .slot = 0,
+                      .master_pid = ::getppid(),
+                      .listener = parts.listener.fd(),
+                      .channel = -1,
+                      .access_log = parts.access_log.get(),
+                      .wakeup = parts.wakeup.get(),
+                      .log = log::descriptor(),
+                      .on_end = [&parts] { parts.listener.unlink(); }});
+}
+
 /// From here on in the process that stays, which is the caller's child if it is a daemon.
 int run_master(const config::Config& config, os::InheritedSockets inherited,
-               master::Surroundings surroundings) {
+               master::Surroundings surroundings, bool single) {
   surroundings.file_limit = limit_master(config.global);
   if (!surroundings.file_limit) return refuse();
   std::vector<master::Pool::Parts> parts;
   if (!open_pools(config, parts, inherited)) return refuse();
   master::close_unclaimed(inherited);
+  if (single) return run_single(config, std::move(parts.front()), *surroundings.file_limit);
   auto pid_file = master::PidFile::write(config.global.pid);
   if (!pid_file) {
     log::error("{}", pid_file.error().text());
@@ -159,18 +182,20 @@ int run_in_background(const config::Config& config, os::InheritedSockets inherit
   }
   if (daemon->is_starter()) return wait_for_start(*daemon);
   for (const int fd : leftovers) ::close(fd);
+  surroundings.in_background = true;
   surroundings.on_ready = [&daemon] {
     os::keep_stderr_in(log::descriptor());
     daemon->report(kExitOk);
   };
-  const int status = run_master(config, std::move(inherited), std::move(surroundings));
+  const int status = run_master(config, std::move(inherited), std::move(surroundings), false);
   daemon->report(status);
   return status;
 }
 
 int serve(const config::Loaded& loaded, const Options& options) {
   const config::Config& config = loaded.config;
-  const bool background = options.daemonize.value_or(config.global.daemonize);
+  const bool single = !options.single.empty();
+  const bool background = options.daemonize.value_or(config.global.daemonize) && !single;
   auto inherited = os::InheritedSockets::from_environment();
   std::vector<int> leftovers = os::open_descriptors();
   std::erase_if(leftovers, [&](int fd) { return inherited.has(fd); });
@@ -184,7 +209,7 @@ int serve(const config::Loaded& loaded, const Options& options) {
   tell(loaded.problems, log::Level::notice);
   return background ? run_in_background(config, std::move(inherited), std::move(surroundings),
                                         leftovers)
-                    : run_master(config, std::move(inherited), std::move(surroundings));
+                    : run_master(config, std::move(inherited), std::move(surroundings), single);
 }
 
 /// Descriptors 0, 1 and 2 exist, so that nothing else can ever take their numbers.
@@ -214,7 +239,14 @@ int main(int argc, char** argv) {
     fmt::print("fpm {}\n", FPM_VERSION);
     return kExitOk;
   }
+  if (options.php_info || options.php_modules) {
+    fmt::print("{}", no_php_answer());
+    return kExitOk;
+  }
   config::LoadOptions load;
+  load.prefix = options.prefix;
+  load.pid_file = options.pid_file;
+  load.single = options.single;
   load.allow_root = options.allow_root;
   load.check_access_format = [](std::string_view format) {
     return log::check_access_format(format);

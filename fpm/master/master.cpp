@@ -16,9 +16,11 @@
 #include "fpm/master/secrets.hpp"
 #include "fpm/master/service_manager.hpp"
 #include "fpm/master/signals.hpp"
+#include "fpm/os/daemonize.hpp"
 #include "fpm/os/epoll.hpp"
 #include "fpm/os/limits.hpp"
 #include "fpm/os/process.hpp"
+#include "fpm/policy/emergency.hpp"
 #include "fpm/policy/shutdown.hpp"
 
 namespace fpm::master {
@@ -31,6 +33,7 @@ namespace {
 constexpr milliseconds kTick{1000};
 /// How soon workers on kept connections are looked at again while clients wait.
 constexpr milliseconds kRelieveAgain{20};
+constexpr milliseconds kNewLogsAgain{100};
 /// How often the queue is looked at while the program finishes.
 constexpr milliseconds kReleaseAgain{20};
 
@@ -72,6 +75,7 @@ class Master::Loop {
   void watch_pools();
   void on_signal(const SignalRecord& record);
   void reap_children();
+  void restart_workers();
   void look(std::size_t index);
   void wait_for_clients(std::size_t index);
   void shrink(std::size_t index);
@@ -82,6 +86,8 @@ class Master::Loop {
   template <class Work>
   void after(asio::steady_timer& timer, Clock::time_point when, Work work);
   void tick();
+  void reopen_logs();
+  void send_new_logs();
   void stop(policy::StopOrder order);
   void push(const policy::StopStep& step);
   void count_workers();
@@ -94,6 +100,7 @@ class Master::Loop {
   asio::io_context io_{1};
   ForkSpawner spawner_;
   std::function<void()> on_ready_;
+  bool in_background_;
   std::optional<rlimit> file_limit_;
   ServiceManager service_manager_;
   std::optional<Signals> signals_;
@@ -103,9 +110,11 @@ class Master::Loop {
   asio::steady_timer tick_{io_};
   asio::steady_timer escalation_{io_};
   asio::steady_timer release_{io_};
+  asio::steady_timer new_logs_{io_};
   bool told_process_max_ = false;
   int workers_ = 0;  // of all pools
   policy::Shutdown shutdown_;
+  policy::EmergencyRestart emergency_;
   std::vector<std::unique_ptr<Running>> pools_;
 };
 
@@ -122,10 +131,13 @@ Master::Loop::Loop(const config::Config& config, std::vector<Pool::Parts> parts,
     : config_(config),
       spawner_(config, entry, [this](const config::Pool& pool) { forget_others(pool); }),
       on_ready_(std::move(surroundings.on_ready)),
+      in_background_(surroundings.in_background),
       file_limit_(surroundings.file_limit),
       service_manager_(io_, std::move(surroundings.service_manager), config.global.systemd_interval,
                        [this] { return activity(); }),
-      shutdown_(config.global.process_control_timeout) {
+      shutdown_(config.global.process_control_timeout),
+      emergency_(config.global.emergency_restart_threshold,
+                 config.global.emergency_restart_interval) {
   const WatchOutput watch = [this](const config::Pool& pool, pid_t pid, os::UniqueFd out,
                                    os::UniqueFd err) {
     return watch_output(io_, pool, pid, std::move(out), std::move(err));
@@ -243,6 +255,10 @@ void Master::Loop::on_signal(const SignalRecord& record) {
     case SIGQUIT:
       stop(policy::StopOrder::finish);
       break;
+    case SIGUSR1:
+    case SIGHUP:
+      reopen_logs();
+      break;
     default:
       log::warning("{} is not supported yet, nothing is done", os::signal_name(record.signal));
       break;
@@ -262,6 +278,7 @@ void Master::Loop::reap_children() {
       continue;
     }
     changed.push_back(static_cast<std::size_t>(owner - pools_.begin()));
+    if (emergency_.worker_ended(exit->signal(), now)) restart_workers();
   }
   count_workers();
   if (shutdown_.stopping()) {
@@ -272,6 +289,14 @@ void Master::Loop::reap_children() {
     const bool mine = std::find(changed.begin(), changed.end(), i) != changed.end();
     if (mine || (!changed.empty() && pools_[i]->pool.held_back())) look(i);
   }
+}
+
+/// So many crashes that memory which workers share may be damaged: all of them are made anew.
+void Master::Loop::restart_workers() {
+  log::warning("failed processes threshold ({} in {} sec) is reached, initiating reload",
+               config_.global.emergency_restart_threshold,
+               config_.global.emergency_restart_interval.count() / 1000);
+  for (auto& running : pools_) running->pool.recycle();
 }
 
 void Master::Loop::count_workers() {
@@ -352,6 +377,31 @@ void Master::Loop::tick() {
   tick_.async_wait([this](const boost::system::error_code& failure) {
     if (!failure) tick();
   });
+}
+
+/// USR1: every log under its name anew, in every process, without a restart.
+void Master::Loop::reopen_logs() {
+  if (auto done = log::reopen()) {
+    log::notice("error log file re-opened");
+    if (in_background_) os::keep_stderr_in(log::descriptor());
+  } else {
+    log::error("failed to reopen the log: {}", done.error().text());
+  }
+  bool any = false;
+  bool all = true;
+  for (auto& running : pools_) {
+    any = any || !running->pool.config().access_log.empty();
+    all = running->pool.reopen_logs() && all;
+  }
+  if (any && all) log::notice("access log file re-opened");
+  send_new_logs();
+}
+
+/// Until every worker has them: one that did not read its channel yet is tried again.
+void Master::Loop::send_new_logs() {
+  bool all = true;
+  for (auto& running : pools_) all = running->pool.send_new_logs() && all;
+  if (!all) after(new_logs_, Clock::now() + kNewLogsAgain, [this] { send_new_logs(); });
 }
 
 void Master::Loop::stop(policy::StopOrder order) {

@@ -22,6 +22,7 @@ namespace fpm::master {
 struct Surroundings {
   os::Notifier service_manager;
   std::function<void()> on_ready;    ///< called once: the start is over, workers serve
+  bool in_background = false;        ///< stderr leads to the log's file
   std::optional<rlimit> file_limit;  ///< for children, if the master has raised its own
 };
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,6 +12,8 @@
 #include <cstring>
 
 #include "fpm/log/log.hpp"
+#include "fpm/log/lost_request.hpp"
+#include "fpm/log/new_logs.hpp"
 #include "fpm/policy/exits.hpp"
 #include "fpm/policy/scaling.hpp"
 
@@ -63,6 +66,10 @@ Pool::Pool(Parts parts, Spawner& spawner, WatchOutput watch_output)
       spawner_(spawner),
       watch_output_(std::move(watch_output)),
       slots_(static_cast<std::size_t>(parts_.board.slots())) {
+  if (parts_.access_log) {
+    // It was checked when the configuration was read.
+    access_format_ = log::compile_access_format(config().access_format).format;
+  }
   parts_.board.pulse().threshold.store(policy::spare_threshold(config()));
 }
 
@@ -166,9 +173,19 @@ std::optional<Clock::time_point> Pool::shrink(Clock::time_point now) {
   return now + std::max(milliseconds(1), config().process_idle_timeout - idle[retire].since);
 }
 
+void Pool::recycle() {
+  for (int slot = 0; slot < parts_.board.slots(); ++slot) {
+    const auto& worker = slots_[static_cast<std::size_t>(slot)];
+    if (worker && !worker->asked) tell_to_leave(slot);
+  }
+}
+
 void Pool::ask_to_leave(int slot) {
   // A last look: what has begun a request since is needed.
-  if (!scoreboard::is_idle(parts_.board.stage(slot))) return;
+  if (scoreboard::is_idle(parts_.board.stage(slot))) tell_to_leave(slot);
+}
+
+void Pool::tell_to_leave(int slot) {
   Worker& worker = *slots_[static_cast<std::size_t>(slot)];
   worker.asked = true;
   ++asked_;
@@ -197,7 +214,8 @@ bool Pool::spawn(int slot, Clock::time_point now) {
                                  .listener = listener(),
                                  .access_log = parts_.access_log.get(),
                                  .wakeup = wakeup(),
-                                 .slot = slot});
+                                 .slot = slot,
+                                 .log_generation = pulse().log_generation.load()});
   if (!spawned) {
     parts_.board.vacate(slot);
     log::in_pool(log::Level::error, config().name, "cannot start a worker: {}",
@@ -236,6 +254,7 @@ bool Pool::reap(const os::Exit& exit, Clock::time_point now) {
   const Stage stage = parts_.board.stage(slot);
   const bool was_ready = stage != Stage::starting;
   tell_end(**found, slot, exit, now);
+  log_lost_request(slot, exit);
   const bool failed_start = !was_ready && !(*found)->asked;
   if ((*found)->asked) --asked_;
   found->reset();
@@ -259,6 +278,65 @@ std::string Pool::request_of(int slot) const {
                      log::printable(seen->method, 32), log::printable(seen->uri),
                      seen->query.empty() ? "" : "?", log::printable(seen->query, 256),
                      static_cast<double>(seen->request_duration.count()) / 1e6);
+}
+
+/// The access log's line of a request that its worker could not write any more.
+void Pool::log_lost_request(int slot, const os::Exit& exit) {
+  if (!parts_.access_log) return;
+  const auto seen = parts_.board.worker(slot, scoreboard::monotonic_ns());
+  // Before info it is no request yet; in stage finished the worker has written its line first.
+  if (!seen || seen->stage < Stage::info || seen->stage >= Stage::finished) return;
+  log::write_lost_request(parts_.access_log.get(), access_format_,
+                          {.pool = config().name,
+                           .remote = seen->remote == "-" ? "" : seen->remote,
+                           .method = seen->method,
+                           .uri = seen->uri,
+                           .query = seen->query,
+                           .script = seen->script,
+                           .user = seen->user,
+                           .request_id = seen->request_id,
+                           .content_length = seen->content_length,
+                           .status = seen->status,
+                           .pid = exit.pid,
+                           .master_pid = ::getpid(),
+                           .duration = seen->request_duration,
+                           .end = (*slots_[static_cast<std::size_t>(slot)]).overdue
+                                      ? log::RequestEnd::timeout
+                                      : log::RequestEnd::worker_died});
+}
+
+bool Pool::reopen_logs() {
+  bool all = true;
+  if (parts_.access_log) {
+    if (auto opened = log::open_file(config().access_log)) {
+      parts_.access_log = std::move(*opened);
+    } else {
+      log::in_pool(log::Level::error, config().name, "failed to reopen access log ({}): {}",
+                   config().access_log, opened.error().text());
+      all = false;
+    }
+  }
+  pulse().log_generation.fetch_add(1, std::memory_order_release);
+  for (auto& worker : slots_) {
+    if (worker) worker->has_new_logs = false;
+  }
+  return all;
+}
+
+bool Pool::send_new_logs() {
+  bool all = true;
+  for (auto& worker : slots_) {
+    if (!worker || worker->has_new_logs) continue;
+    const auto sent = log::send_new_logs(worker->channel.get(), pulse().log_generation.load(),
+                                         log::descriptor(), parts_.access_log.get(),
+                                         log::output_descriptor(config().name));
+    // A worker that is gone will be reaped; any other refusal passes.
+    const bool gone = !sent && (sent.error().code == EPIPE || sent.error().code == ECONNRESET ||
+                                sent.error().code == ENOTCONN);
+    worker->has_new_logs = gone || (sent && *sent);
+    all = all && worker->has_new_logs;
+  }
+  return all;
 }
 
 void Pool::tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now) {
@@ -307,6 +385,7 @@ std::optional<Clock::time_point> Pool::check_deadlines() {
                  "child {} did not end its request after {} ms, it is killed and its client gets "
                  "no answer{}",
                  worker.pid, overdue.running.count(), request_of(overdue.slot));
+    worker.overdue = true;
     spawner_.signal(worker.pid, SIGKILL);
   }
   if (!plan.next_check_ns) return std::nullopt;
@@ -318,13 +397,15 @@ void Pool::stop(policy::Push push) {
   stopping_ = true;
   retry_at_.reset();
   const bool quit = push == policy::Push::quit;
-  if (quit) {
+  // A socket that a service manager keeps listens on for our successor; its queue is not ours alone.
+  if (quit && !parts_.listener.lent()) {
     parts_.listener.close_queue();
   } else {
     parts_.listener.unlink();
   }
   parts_.board.pulse().draining.store(
-      static_cast<std::uint32_t>(quit ? Draining::serve_queue : Draining::leave),
+      static_cast<std::uint32_t>(quit && !parts_.listener.lent() ? Draining::serve_queue
+                                                                 : Draining::leave),
       std::memory_order_seq_cst);
   const int signal = quit                                ? SIGQUIT
                      : push == policy::Push::terminate ? SIGTERM

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fpm/config/config.hpp"
+#include "fpm/log/access_format.hpp"
 #include "fpm/master/listeners.hpp"
 #include "fpm/master/spawner.hpp"
 #include "fpm/os/process.hpp"
@@ -88,6 +89,14 @@ class Pool {
   /// limit is set.
   std::optional<Clock::time_point> check_deadlines();
 
+  /// Every worker finishes its request and is replaced.
+  void recycle();
+  /// Opens the pool's access log anew. @return false: it could not, the old one stays in use.
+  bool reopen_logs();
+  /// Hands the logs that are open now to workers that have older ones. @return all have them; else
+  /// call again soon: a worker has not read its channel yet.
+  bool send_new_logs();
+
   /// The stop of the whole program: no new worker, and every worker gets the push. Before a quit
   /// the queue is closed to new clients, and workers serve what is in it before they go.
   void stop(policy::Push push);
@@ -109,18 +118,23 @@ class Pool {
     Clock::time_point started{};
     os::UniqueFd channel;
     std::unique_ptr<OutputWatch> output;
-    bool asked = false;  // to end
+    bool asked = false;        // to end
+    bool overdue = false;      // killed for its request's time
+    bool has_new_logs = true;  // those that were opened last
   };
 
   policy::Workers count() const;
   void spawn_some(int wanted, Clock::time_point now);
   void tell_limit(bool at_limit);
   void ask_to_leave(int slot);
+  void tell_to_leave(int slot);
   bool spawn(int slot, Clock::time_point now);
   void start_failed(Clock::time_point now);
   std::optional<int> vacant_slot() const;
   void tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now);
+  void log_lost_request(int slot, const os::Exit& exit);
   std::string request_of(int slot) const;
+  scoreboard::Pulse& pulse() const { return parts_.board.pulse(); }
 
   Parts parts_;
   Spawner& spawner_;
@@ -134,6 +148,7 @@ class Pool {
   bool at_limit_ = false;   // pm.max_children, told once
   bool held_back_ = false;  // by process.max
   policy::Backoff backoff_;
+  log::AccessFormat access_format_;  // for lines that workers could not write any more
   std::optional<Clock::time_point> retry_at_;
 };
 

@@ -83,7 +83,9 @@ os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
                           .channel = ends.channel.get(),
                           .access_log = place.access_log,
                           .wakeup = place.wakeup,
-                          .log = log::descriptor()};
+                          .log = log::descriptor(),
+                          .on_end = nullptr,
+                          .log_generation = place.log_generation};
   entry_(start);
   os::exit_now(kExitSetupFailed);
 }

@@ -18,6 +18,7 @@ struct WorkerPlace {
   int access_log = -1;
   int wakeup = -1;
   int slot = 0;
+  std::uint32_t log_generation = 0;  ///< of the logs that are open now
 };
 
 /// A worker process, as the master holds it.

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <cstdint>
+#include <functional>
 
 #include "fpm/config/config.hpp"
 #include "fpm/os/fd.hpp"
@@ -29,6 +30,10 @@ struct WorkerStart {
   int access_log = -1;  ///< -1: none
   int wakeup = -1;      ///< eventfd: the last spare worker has been taken
   int log = -1;         ///< the master's log, when the worker's output is not captured
+  /// This very process is the pool's one worker (--single), in the foreground: called when it has
+  /// served, in place of what a master would clean up.
+  std::function<void()> on_end;
+  std::uint32_t log_generation = 0;  ///< of the logs above, Pulse::log_generation before the fork
 };
 
 /// Becomes the worker; does not return. Called in the child with default signal dispositions,

@@ -33,7 +33,9 @@ void Pen::text(const TextField& field, std::string_view text) {
   // Only the words that are used, and the one with the zero byte.
   for (std::size_t i = 0; i * 8 <= length; ++i) {
     std::uint64_t value = 0;
-    std::memcpy(&value, text.data() + i * 8, std::min<std::size_t>(8, length - i * 8));
+    // An empty view may have no address, which memcpy must not be given even for no bytes.
+    const std::size_t bytes = std::min<std::size_t>(8, length - i * 8);
+    if (bytes > 0) std::memcpy(&value, text.data() + i * 8, bytes);
     word(field.first + i, value);
   }
 }
@@ -134,6 +136,9 @@ std::optional<WorkerSnapshot> Board::worker(int slot, std::uint64_t now_monotoni
   seen.query = copy.text(kQuery);
   seen.content_length = copy.number(Field::content_length);
   seen.user = copy.text(kUser);
+  seen.remote = copy.text(kRemote);
+  seen.request_id = copy.text(kRequestId);
+  seen.status = static_cast<int>(copy.number(Field::status) % 1000);
   seen.script = copy.text(kScript);
   if (is_idle(seen.stage)) {
     seen.last_cpu_percent = static_cast<double>(copy.number(Field::cpu_permyriad)) / 100.0;

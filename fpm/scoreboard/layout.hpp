@@ -24,7 +24,6 @@ enum class Field : std::size_t {
   duration_ns,         ///< of the last request that ended
   content_length,
   status,        ///< HTTP status of the answer; 0: not begun
-  bytes_sent,    ///< body bytes of the answer
   cpu_permyriad, ///< of the last request: hundredths of a percent of one processor
   memory_bytes,  ///< of the last request
   count,
@@ -83,6 +82,8 @@ struct Pulse {
   /// eventfd.
   std::atomic<std::uint32_t> armed;
   std::atomic<std::int32_t> threshold;
+  /// Counted up when logs were opened anew: workers read their channel before the next line.
+  std::atomic<std::uint32_t> log_generation;
   /// A Draining: whether workers accept again.
   alignas(64) std::atomic<std::uint32_t> draining;
 };

@@ -27,6 +27,9 @@ struct WorkerSnapshot {
   std::uint64_t content_length = 0;
   std::string user;
   std::string script;
+  std::string remote;      ///< the front's address, "-" for UNIX sockets
+  std::string request_id;  ///< empty: none
+  int status = 0;          ///< of the answer that was begun; 0: none
   /// Of the last request; 0 while one runs.
   double last_cpu_percent = 0;
   std::uint64_t last_memory = 0;  ///< bytes

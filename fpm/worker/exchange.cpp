@@ -211,13 +211,14 @@ void Exchange::set_script(std::string_view path) {
 void Exchange::log(log::Level level, std::string_view text) {
   if (!log::enabled(level)) return;
   const std::string_view method = params().last_non_empty("REQUEST_METHOD");
-  const std::string_view given = params().last_non_empty("REQUEST_ID");
-  log::write_about(level,
-                   {.pool = pool_.name,
-                    .request_id = given.empty() ? params().last_non_empty("HTTP_X_REQUEST_ID")
-                                                : given},
+  log::write_about(level, {.pool = pool_.name, .request_id = request_id()},
                    fmt::format("request \"{} {}\": {}", log::printable(method, 32),
                                log::printable(uri()), text));
+}
+
+std::string_view Exchange::request_id() const {
+  const std::string_view given = params().last_non_empty("REQUEST_ID");
+  return given.empty() ? params().last_non_empty("HTTP_X_REQUEST_ID") : given;
 }
 
 void Exchange::end(std::uint32_t app_status) {

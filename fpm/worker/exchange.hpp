@@ -58,6 +58,8 @@ class Exchange final : public handlers::Exchange {
   std::string_view script() const { return {script_.data(), script_length_}; }
   std::string_view uri() const { return {uri_.data(), uri_length_}; }
   std::chrono::steady_clock::time_point began() const { return began_; }
+  /// REQUEST_ID, else HTTP_X_REQUEST_ID; empty if the front sends none.
+  std::string_view request_id() const;
   /// A header of the answer by its exact name, as php-fpm looks it up; nothing if there is none.
   std::optional<std::string_view> response_header(std::string_view name) const;
 

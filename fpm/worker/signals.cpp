@@ -19,7 +19,7 @@ namespace {
 // Lock-free atomics: the only kind of state that a handler and the code below may share.
 std::atomic<bool> g_finish{false};
 std::atomic<bool> g_terminate{false};
-std::atomic<bool> g_busy{false};
+std::atomic<int> g_busy{0};
 std::atomic<int> g_waiting_fd{-1};
 std::atomic<bool> g_waiting_for_next{false};
 std::atomic<std::uint64_t> g_deadline_ns{0};
@@ -50,7 +50,7 @@ void on_quit(int) {
 
 void on_terminate(int) {
   const int saved = errno;
-  if (!g_busy) os::exit_now(0);
+  if (g_busy == 0) os::exit_now(0);
   g_terminate = true;
   g_finish = true;
   errno = saved;
@@ -87,6 +87,8 @@ void install_signals(int listener, const std::atomic<std::uint32_t>& draining) {
   ::signal(SIGINT, SIG_IGN);
 }
 
+void interrupt_terminates() { handle(SIGINT, on_terminate); }
+
 bool finish_asked() { return g_finish.load(std::memory_order_relaxed); }
 bool terminate_asked() { return g_terminate.load(std::memory_order_relaxed); }
 
@@ -104,7 +106,7 @@ Waiting::~Waiting() {
   g_deadline_ns = 0;
 }
 
-Busy::Busy() { g_busy = true; }
-Busy::~Busy() { g_busy = false; }
+Busy::Busy() { ++g_busy; }
+Busy::~Busy() { --g_busy; }
 
 }  // namespace fpm::worker

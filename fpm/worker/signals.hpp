@@ -16,6 +16,9 @@ namespace fpm::worker {
 /// None has SA_RESTART: accept, recv and poll return EINTR.
 void install_signals(int listener, const std::atomic<std::uint32_t>& draining);
 
+/// INT does what TERM does, in a worker without a master.
+void interrupt_terminates();
+
 /// QUIT or TERM arrived.
 bool finish_asked();
 /// TERM arrived: the request under way is to end now.
@@ -37,7 +40,7 @@ class Waiting {
   Waiting& operator=(const Waiting&) = delete;
 };
 
-/// A request is being executed or answered: while the object lives TERM does not end the process
+/// A request is being executed or answered: while such an object lives TERM does not end the process
 /// in its handler.
 class Busy {
  public:

@@ -17,6 +17,7 @@
 #include "fpm/worker/builtin.hpp"
 #include "fpm/worker/exchange.hpp"
 #include "fpm/worker/lifespan.hpp"
+#include "fpm/worker/log_channel.hpp"
 #include "fpm/worker/queue_wait.hpp"
 #include "fpm/worker/setup.hpp"
 #include "fpm/worker/signals.hpp"
@@ -51,6 +52,7 @@ class Worker {
         allowed_(start.pool.listen_allowed_clients),
         exchange_(start.pool, wire_, pen_),
         access_log_(start.pool, start.access_log, start.master_pid),
+        log_channel_(start.channel, pulse_.log_generation, start.log_generation),
         lifespan_(start.pool, scoreboard::monotonic_ns(),
                   scoreboard::realtime_ns() * 6364136223846793005U +
                       static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {}
@@ -103,6 +105,7 @@ class Worker {
   Wire wire_;
   Exchange exchange_;
   AccessLog access_log_;
+  LogChannel log_channel_;
   Lifespan lifespan_;
   std::string page_;  // of the status page
 
@@ -126,6 +129,7 @@ void Worker::serve() {
     }
     wire_.close();
   }
+  access_log_.flush();
 }
 
 /// One request. @return the connection stays open for another.
@@ -216,11 +220,17 @@ bool Worker::wait_for_next_request() {
 bool Worker::read_headers() {
   if (!first_on_connection_ && !wait_for_next_request()) return false;
   pen_.enter(Stage::reading_headers);
+  log_channel_.follow(access_log_);
   pen_.update([&](scoreboard::Pen& pen) { pen.number(Field::request_started_ns, began_ns_); });
   begin_ = {};
   const auto limit = static_cast<std::uint64_t>(pool_.request_header_timeout.count()) * 1'000'000U;
   const std::uint64_t deadline = limit == 0 ? 0 : began_ns_ + limit;
   const Waiting waiting(Waiting::For::headers, wire_.fd(), deadline);
+  if (first_on_connection_) {
+    // A client may connect long before it sends: its request begins with its first byte.
+    if (!receive_more(deadline)) return false;
+    began_ns_ = scoreboard::monotonic_ns();
+  }
   for (;;) {
     const fcgi::Event event = wire_.next();
     using Kind = fcgi::Event::Kind;
@@ -257,7 +267,9 @@ bool Worker::receive_more(std::uint64_t deadline_ns) {
   const Wire::Received received = wire_.receive(true);
   if (received == Wire::Received::bytes) return true;
   const bool late = deadline_ns != 0 && scoreboard::monotonic_ns() >= deadline_ns;
-  if (received == Wire::Received::nothing && !late) return true;  // a signal for something else
+  if (received == Wire::Received::nothing && !late) {  // a signal for something else
+    return !terminate_asked();
+  }
   if (late) {
     log::in_pool(log::Level::warning, pool_.name,
                  "client {} sent no complete request within {} ms, connection closed", wire_.peer(),
@@ -306,13 +318,15 @@ Route Worker::choose_route() {
 void Worker::note_start() {
   const fcgi::Params& params = exchange_.params();
   const std::string_view length = params.last_non_empty("CONTENT_LENGTH");
+  std::array<char, 64> user_buffer;
   pen_.update([&](scoreboard::Pen& pen) {
     pen.number(Field::content_length, parse_length(length));
     pen.number(Field::status, 0);
     pen.text(scoreboard::kMethod, params.last_non_empty("REQUEST_METHOD"));
     pen.text(scoreboard::kUri, exchange_.uri());
     pen.text(scoreboard::kQuery, params.last_non_empty("QUERY_STRING"));
-    pen.text(scoreboard::kUser, params.last_non_empty("REMOTE_USER"));
+    pen.text(scoreboard::kUser, user_of(params, user_buffer));
+    pen.text(scoreboard::kRequestId, exchange_.request_id());
     pen.text(scoreboard::kScript, params.last_non_empty("SCRIPT_FILENAME"));
     pen.text(scoreboard::kRemote, wire_.peer());
   });
@@ -385,11 +399,11 @@ void Worker::finish(const handlers::Outcome& outcome) {
   if (outcome.end == handlers::End::timeout) pulse_.timed_out.fetch_add(1);
   if (outcome.end == handlers::End::abort) pulse_.aborted.fetch_add(1);
   if (outcome.end == handlers::End::rejected) pulse_.rejected.fetch_add(1);
+  log_channel_.follow(access_log_);
   access_log_.write(exchange_, wire_.peer(), outcome.end, now - began_ns_);
   pen_.update([&](scoreboard::Pen& pen) {
     pen.number(Field::requests, pen.read(Field::requests) + 1);
     pen.number(Field::duration_ns, now - began_ns_);
-    pen.number(Field::bytes_sent, exchange_.body_bytes());
     pen.number(Field::cpu_permyriad, cpu_permyriad(exchange_.usage(), now - began_ns_));
     pen.number(Field::memory_bytes, exchange_.usage().peak_bytes);
   });
@@ -411,6 +425,12 @@ void Worker::finish(const handlers::Outcome& outcome) {
 void run_worker(const master::WorkerStart& start) {
   log::become_worker(log::WorkerLog::direct, start.pool.name);
   install_signals(start.listener, start.board.pulse().draining);
+  // Without a master the end of a terminal's ^C and TERM goes through the loop, to on_end.
+  std::optional<Busy> alone;
+  if (start.on_end) {
+    alone.emplace();
+    interrupt_terminates();
+  }
   if (auto done = set_up(start); !done) give_up(start.channel, done.error());
   auto handler = start.identity != nullptr ? handlers::make_handler(start.pool, *start.identity)
                                            : handlers::make_handler(start.pool);
@@ -421,6 +441,7 @@ void run_worker(const master::WorkerStart& start) {
   // On the heap and never deleted: nothing here is destroyed, the process just ends.
   auto* worker = new Worker(start, *handler.release());
   worker->serve();
+  if (start.on_end) start.on_end();
   os::exit_now(0);
 }
 

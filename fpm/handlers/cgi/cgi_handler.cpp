@@ -147,7 +147,12 @@ Outcome CgiHandler::run(Exchange& exchange, const Script& script) {
   }
   auto started = start_script(script, environment);
   if (started.has_error()) return not_started(exchange, script, started.error());
-  return Run(exchange, pool_, script.path, std::move(*started), buffer_, since).go();
+  const Outcome outcome = Run(exchange, pool_, script.path, std::move(*started), buffer_, since).go();
+  if (buffer_.size() > kBuffer) {  // an answer had to be kept back
+    buffer_.resize(kBuffer);
+    buffer_.shrink_to_fit();
+  }
+  return outcome;
 }
 
 Outcome CgiHandler::not_started(Exchange& exchange, const Script& script,

@@ -26,6 +26,9 @@ constexpr milliseconds kPatience{1000};
 // How long a body may stand still before an answer that waits for its end begins without it.
 constexpr milliseconds kStall{200};
 
+// How much of an answer is kept back while the body flows, see held_until().
+constexpr std::size_t kMostHeld = 1024 * 1024;
+
 std::size_t waiting_in(int fd) {
   int bytes = 0;
   return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
@@ -48,7 +51,7 @@ timespec time_until(Clock::time_point moment) {
 }  // namespace
 
 Run::Run(Exchange& exchange, const config::Pool& pool, const std::string& path, Started started,
-         std::span<char> buffer, Clock::time_point since)
+         std::vector<char>& buffer, Clock::time_point since)
     : exchange_(exchange),
       pool_(pool),
       path_(path),
@@ -150,9 +153,16 @@ void Run::read_output() {
     end_ += static_cast<std::size_t>(got);
     if (ended_) left_ -= static_cast<std::size_t>(got);
   }
+  make_room();
   const bool closed = got == 0 && wanted > 0;
   if (closed || (ended_ && left_ == 0)) out_.reset();
   if (got < 0 && errno != EAGAIN && errno != EINTR) out_.reset();
+}
+
+// A script that prints much before it reads its body: see held_until().
+void Run::make_room() {
+  const bool holding = in_ && !ended_ && !exchange_.begun() && !exchange_.body_ended();
+  if (holding && end_ == buffer_.size() && end_ < kMostHeld) buffer_.resize(2 * end_);
 }
 
 void Run::read_errors() {
@@ -183,8 +193,8 @@ void Run::script_ended() {
 
 // nginx stops sending the body for good as soon as the answer's header reaches it, and a script
 // that prints a header and then reads (git http-backend does) would wait for the rest for ever. So
-// the answer begins when the body is in, is not wanted, or what the script prints meanwhile fits no
-// more. @return when it begins though none of this has happened; min(): now, max(): not yet.
+// the answer begins when the body is in, is not wanted, or what the script prints meanwhile is more
+// than kMostHeld. @return when it begins though none of this has happened; min(): now, max(): not yet.
 Clock::time_point Run::held_until() const {
   const bool body_flows = in_ && !ended_ && !exchange_.body_ended();
   if (!body_flows || end_ == buffer_.size()) return Clock::time_point::min();

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 #include <string_view>
 
 #include "fpm/handlers/cgi/error_lines.hpp"
@@ -35,7 +36,7 @@ class Run {
   /// `path` names the script in the log. `buffer` holds response bytes on their way; its size does
   /// not matter for correctness. All are borrowed.
   Run(Exchange& exchange, const config::Pool& pool, const std::string& path, Started started,
-      std::span<char> buffer, std::chrono::steady_clock::time_point since);
+      std::vector<char>& buffer, std::chrono::steady_clock::time_point since);
   ~Run();
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
@@ -71,7 +72,9 @@ class Run {
   pid_t pid_;           // until it is reaped; then -1
   os::UniqueFd pidfd_;  // open while the script runs
   os::UniqueFd in_, out_, err_;
-  std::span<char> buffer_;
+  void make_room();
+
+  std::vector<char>& buffer_;
   std::size_t begin_ = 0, end_ = 0;  // what of buffer_ waits for the client
   std::size_t left_ = 0;             // of what an ended script left in its pipe
   bool ended_ = false;               // the script's own process

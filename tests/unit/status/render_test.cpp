@@ -113,6 +113,10 @@ std::string markup_escaped(std::string_view value) {
 
 }  // namespace
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 inlines one of the pair and not the other, and then takes them for a mismatch.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
 void* operator new(std::size_t size) {
   ++allocations;
   if (void* memory = std::malloc(size)) return memory;

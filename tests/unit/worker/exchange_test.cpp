@@ -86,7 +86,7 @@ struct Fixture {
 
   os::UniqueFd front;
   config::Pool pool;
-  scoreboard::Board board = std::move(*scoreboard::Board::create(1));
+  scoreboard::Board board = scoreboard::Board::create(1).value();
   Wire wire;
   Exchange exchange{pool, wire, board.pen(0)};
 };
