@@ -30,7 +30,7 @@ po::options_description describe() {
       ("nodaemonize,F", "stay in the foreground, whatever the configuration says")           //
       ("force-stderr,O", "with -F, log to stderr even if it is no terminal")                 //
       ("allow-to-run-as-root,R", "allow pools to run as root")                               //
-      ("single", text("POOL"), "start this pool only")                                       //
+      ("single", text("POOL"), "be the one worker of POOL, without a fork")      //
       ("php-ini,c", text("PATH"), "php.ini or its folder")                                   //
       ("no-php-ini,n", "no php.ini")                                                         //
       ("define,d", text("NAME[=VALUE]"), "a setting of PHP, 1 without a value")              //

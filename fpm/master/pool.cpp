@@ -12,9 +12,6 @@
 #include <cstring>
 
 #include "fpm/log/log.hpp"
-#include "fpm/log/lost_request.hpp"
-#include "fpm/log/new_logs.hpp"
-#include "fpm/policy/exits.hpp"
 #include "fpm/policy/scaling.hpp"
 
 namespace fpm::master {
@@ -90,7 +87,7 @@ bool Pool::grow(Clock::time_point now, int room) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   const policy::Workers seen = count();
   const policy::ScalingPlan plan = policy::plan_growth(config(), seen, room);
-  held_back_ = room < config().max_children && plan.spawn >= room;
+  held_back_ = plan.held_back;
   tell_limit(plan.at_limit);
   spawn_some(plan.spawn, now);
   return plan.again && !retry_at_;
@@ -109,7 +106,9 @@ policy::Workers Pool::count() const {
   }
   // The hint is set anew whenever we look: a worker that was killed in accept never gave it back.
   parts_.board.pulse().spare.store(counts.idle - counts.kept, std::memory_order_relaxed);
-  if (config().pm != config::ProcessManager::static_pm) {
+  // While somebody accepts and nobody is in a request, nobody waits.
+  const bool may_wait = counts.active > 0 || counts.idle == counts.kept;
+  if (may_wait && config().pm != config::ProcessManager::static_pm) {
     workers.queue = static_cast<int>(os::listen_queue_length(listener()).value_or(0));
   }
   return workers;
@@ -120,17 +119,6 @@ void Pool::spawn_some(int wanted, Clock::time_point now) {
     const auto slot = vacant_slot();
     if (!slot || !spawn(*slot, now)) return;
   }
-}
-
-/// php-fpm's line, once each time the limit is reached, and its counter.
-void Pool::tell_limit(bool at_limit) {
-  if (at_limit && !at_limit_) {
-    parts_.board.pulse().max_children_reached.fetch_add(1, std::memory_order_relaxed);
-    log::in_pool(log::Level::warning, config().name,
-                 "server reached pm.max_children setting ({}), consider raising it",
-                 config().max_children);
-  }
-  at_limit_ = at_limit;
 }
 
 bool Pool::needs_listener_watch() const {
@@ -190,14 +178,6 @@ void Pool::tell_to_leave(int slot) {
   worker.asked = true;
   ++asked_;
   spawner_.signal(worker.pid, SIGQUIT);
-}
-
-std::vector<pid_t> Pool::pids() const {
-  std::vector<pid_t> pids;
-  for (const auto& worker : slots_) {
-    if (worker) pids.push_back(worker->pid);
-  }
-  return pids;
 }
 
 std::optional<int> Pool::vacant_slot() const {
@@ -266,105 +246,6 @@ bool Pool::reap(const os::Exit& exit, Clock::time_point now) {
     backoff_.succeeded();
   }
   return true;
-}
-
-/// What the worker took with it, read from its slot before that is given away.
-std::string Pool::request_of(int slot) const {
-  // The counter may be odd: the worker ended while it wrote. What it wrote is then not known.
-  const auto seen = parts_.board.worker(slot, scoreboard::monotonic_ns());
-  if (!seen || !scoreboard::is_active(seen->stage)) return {};
-  if (seen->stage == Stage::reading_headers) return ", while it read a request";
-  return fmt::format(", with the request \"{} {}{}{}\" that ran for {:.3f} s",
-                     log::printable(seen->method, 32), log::printable(seen->uri),
-                     seen->query.empty() ? "" : "?", log::printable(seen->query, 256),
-                     static_cast<double>(seen->request_duration.count()) / 1e6);
-}
-
-/// The access log's line of a request that its worker could not write any more.
-void Pool::log_lost_request(int slot, const os::Exit& exit) {
-  if (!parts_.access_log) return;
-  const auto seen = parts_.board.worker(slot, scoreboard::monotonic_ns());
-  // Before info it is no request yet; in stage finished the worker has written its line first.
-  if (!seen || seen->stage < Stage::info || seen->stage >= Stage::finished) return;
-  log::write_lost_request(parts_.access_log.get(), access_format_,
-                          {.pool = config().name,
-                           .remote = seen->remote == "-" ? "" : seen->remote,
-                           .method = seen->method,
-                           .uri = seen->uri,
-                           .query = seen->query,
-                           .script = seen->script,
-                           .user = seen->user,
-                           .request_id = seen->request_id,
-                           .content_length = seen->content_length,
-                           .status = seen->status,
-                           .pid = exit.pid,
-                           .master_pid = ::getpid(),
-                           .duration = seen->request_duration,
-                           .end = (*slots_[static_cast<std::size_t>(slot)]).overdue
-                                      ? log::RequestEnd::timeout
-                                      : log::RequestEnd::worker_died});
-}
-
-bool Pool::reopen_logs() {
-  bool all = true;
-  if (parts_.access_log) {
-    if (auto opened = log::open_file(config().access_log)) {
-      parts_.access_log = std::move(*opened);
-    } else {
-      log::in_pool(log::Level::error, config().name, "failed to reopen access log ({}): {}",
-                   config().access_log, opened.error().text());
-      all = false;
-    }
-  }
-  pulse().log_generation.fetch_add(1, std::memory_order_release);
-  for (auto& worker : slots_) {
-    if (worker) worker->has_new_logs = false;
-  }
-  return all;
-}
-
-bool Pool::send_new_logs() {
-  bool all = true;
-  for (auto& worker : slots_) {
-    if (!worker || worker->has_new_logs) continue;
-    const auto sent = log::send_new_logs(worker->channel.get(), pulse().log_generation.load(),
-                                         log::descriptor(), parts_.access_log.get(),
-                                         log::output_descriptor(config().name));
-    // A worker that is gone will be reaped; any other refusal passes.
-    const bool gone = !sent && (sent.error().code == EPIPE || sent.error().code == ECONNRESET ||
-                                sent.error().code == ENOTCONN);
-    worker->has_new_logs = gone || (sent && *sent);
-    all = all && worker->has_new_logs;
-  }
-  return all;
-}
-
-void Pool::tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now) {
-  SetupFailure failure;
-  if (::recv(worker.channel.get(), &failure, sizeof failure, MSG_DONTWAIT) ==
-      static_cast<ssize_t>(sizeof failure)) {
-    failure.step[sizeof failure.step - 1] = '\0';
-    if (policy::Backoff next = backoff_; (void)next.failed(), next.worth_a_line()) {
-      log::in_pool(log::Level::error, config().name, "child {} failed to initialize: {}: {}",
-                   exit.pid, log::printable(failure.step), os::errno_text(failure.code));
-    }
-    return;
-  }
-  const Stage stage = parts_.board.stage(slot);
-  const policy::ExitVerdict verdict = policy::judge_exit({.signal = exit.signal(),
-                                                          .code = exit.code(),
-                                                          .was_ready = stage != Stage::starting,
-                                                          .asked = worker.asked});
-  const std::string how =
-      exit.signaled() ? fmt::format("on signal {} ({}{})", exit.signal(),
-                                    os::signal_name(exit.signal()),
-                                    exit.dumped_core() ? " - core dumped" : "")
-                      : fmt::format("with code {}", exit.code());
-  const double alive =
-      static_cast<double>(duration_cast<std::chrono::microseconds>(now - worker.started).count()) /
-      1e6;
-  log::in_pool(verdict.level, config().name, "child {} exited {} after {:.6f} seconds from start{}",
-               exit.pid, how, alive, request_of(slot));
 }
 
 std::optional<Clock::time_point> Pool::check_deadlines() {

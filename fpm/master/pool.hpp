@@ -61,8 +61,6 @@ class Pool {
   int listener() const { return parts_.listener.fd(); }
   int wakeup() const { return parts_.wakeup.get(); }
   int workers() const { return workers_; }
-  /// The pids of its workers, in the order of their slots.
-  std::vector<pid_t> pids() const;
 
   /// The first workers.
   void start(Clock::time_point now, int room);

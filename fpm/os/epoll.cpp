@@ -45,7 +45,11 @@ std::vector<std::uint64_t> Epoll::ready() {
   std::array<epoll_event, 64> events;
   const int count = ::epoll_wait(fd_.get(), events.data(), static_cast<int>(events.size()), 0);
   std::vector<std::uint64_t> tags;
-  for (int i = 0; i < count; ++i) tags.push_back(events[static_cast<std::size_t>(i)].data.u64);
+  for (int i = 0; i < count; ++i) {
+    // By value: epoll_event is packed, and a reference into it would be misaligned.
+    const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
+    tags.push_back(tag);
+  }
   return tags;
 }
 

@@ -22,6 +22,7 @@ ScalingPlan plan_growth(const config::Pool& pool, const Workers& workers, int ro
   const int below_limit = std::max(0, limit - workers.alive());
   if (pool.pm == ProcessManager::static_pm) {
     plan.spawn = std::min(below_limit, std::max(0, room));
+    plan.held_back = below_limit > plan.spawn;
     return plan;
   }
   const int coming = std::max(0, workers.idle + workers.starting - workers.leaving);
@@ -30,6 +31,7 @@ ScalingPlan plan_growth(const config::Pool& pool, const Workers& workers, int ro
   const int allowed = std::min(below_limit, std::max(0, room));
   plan.spawn = std::min({want, allowed, pool.max_spawn_rate});
   plan.at_limit = want > below_limit;
+  plan.held_back = std::min(want, below_limit) > allowed;
   // Clients that nobody is coming for: the next step follows at once, not a tick later.
   plan.again = plan.spawn > 0 && plan.spawn < std::min(want, allowed) &&
                workers.queue > coming + plan.spawn;

@@ -27,6 +27,7 @@ struct ScalingPlan {
   int retire = 0;         ///< of the idle ones; never together with spawn
   bool again = false;     ///< the queue is longer than what is coming: look again at once
   bool at_limit = false;  ///< more are wanted than pm.max_children allows
+  bool held_back = false;  ///< more are wanted, and allowed by it, than process.max allows
 };
 
 /// What to start now. Called whenever something may have changed: a worker took the last spare

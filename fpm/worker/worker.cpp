@@ -144,8 +144,10 @@ bool Worker::serve_request() {
 }
 
 bool Worker::accept() {
-  pen_.enter(Stage::accepting);
+  // Before the stage here, after it in leave_accept: when the master sets the hint anew from the
+  // stages in between, it becomes too small, which costs a call. Too large it would lose one.
   pulse_.spare.fetch_add(1, std::memory_order_seq_cst);
+  pen_.enter(Stage::accepting);
   while (may_accept()) {
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
@@ -164,7 +166,6 @@ bool Worker::accept() {
                    "Connection disallowed: IP address '{}' has been dropped.", text);
       continue;
     }
-    leave_accept();
     wire_.open(std::move(socket), peer);
     first_on_connection_ = true;
     began_ns_ = scoreboard::monotonic_ns();
@@ -220,6 +221,8 @@ bool Worker::wait_for_next_request() {
 bool Worker::read_headers() {
   if (!first_on_connection_ && !wait_for_next_request()) return false;
   pen_.enter(Stage::reading_headers);
+  // Only now: a master that looks at once must not take this worker for an idle one.
+  if (first_on_connection_) leave_accept();
   log_channel_.follow(access_log_);
   pen_.update([&](scoreboard::Pen& pen) { pen.number(Field::request_started_ns, began_ns_); });
   begin_ = {};
