@@ -57,3 +57,21 @@ def test_a_header_printed_before_the_body_is_read_does_not_stop_nginx(case):
         status, _, answer = nginx.ask("POST", path, body, limit_s=10)
         assert (status, answer.strip()) == (200, b"4000000"), (path, status, answer)
     fpm.stop()
+
+
+def test_much_printed_before_the_body_is_read_does_not_stop_nginx(case):
+    script = case.script("cgi/late", SCRIPT)
+    fpm = case.fpm({"www": "cgi.root = {dir}/cgi\npm.max_children = 2"})
+    location = f"""
+      include /etc/nginx/fastcgi_params;
+      fastcgi_param SCRIPT_FILENAME {script};
+      fastcgi_pass {fpm.nginx_address()};"""
+    nginx = case.nginx(f"location /spooled {{ {location} }}\n"
+                       f"location /streamed {{ {location} fastcgi_request_buffering off; }}")
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda path: nginx.ask("POST", path, BODY, limit_s=10),
+                                ("/spooled", "/streamed") * 3))
+    for status, _, body in answers:
+        assert status == 200, status
+        check(body)
+    fpm.stop()
