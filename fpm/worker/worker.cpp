@@ -220,11 +220,13 @@ bool Worker::wait_for_next_request() {
 
 bool Worker::read_headers() {
   if (!first_on_connection_ && !wait_for_next_request()) return false;
+  // Before the stage: who sees the stage holds the request to its limit, and without this would
+  // count from the request before it and kill this worker.
+  pen_.update([&](scoreboard::Pen& pen) { pen.number(Field::request_started_ns, began_ns_); });
   pen_.enter(Stage::reading_headers);
   // Only now: a master that looks at once must not take this worker for an idle one.
   if (first_on_connection_) leave_accept();
   log_channel_.follow(access_log_);
-  pen_.update([&](scoreboard::Pen& pen) { pen.number(Field::request_started_ns, began_ns_); });
   begin_ = {};
   const auto limit = static_cast<std::uint64_t>(pool_.request_header_timeout.count()) * 1'000'000U;
   const std::uint64_t deadline = limit == 0 ? 0 : began_ns_ + limit;
