@@ -99,6 +99,9 @@ class Exchange {
   virtual void set_usage(const Usage& usage) = 0;
   /// The file that executes, for status, access log and slow log (at most 511 bytes are kept).
   virtual void set_script(std::string_view path) = 0;
+  /// What the application printed for the log (its stderr), as it came, in pieces of any size.
+  /// @return false: the log wants it in no such form, and the handler may log() what it makes of it.
+  virtual bool output(std::string_view) { return false; }
   /// A line into the log with pool and request named. Called at most a few times a request.
   virtual void log(log::Level level, std::string_view text) = 0;
 };

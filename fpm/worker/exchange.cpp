@@ -32,7 +32,7 @@ std::string_view status_text(int status) {
 }
 
 Exchange::Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen)
-    : pool_(pool), wire_(wire), pen_(pen) {}
+    : pool_(pool), output_(pool), wire_(wire), pen_(pen) {}
 
 void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point began) {
   id_ = id;
@@ -208,6 +208,12 @@ void Exchange::set_script(std::string_view path) {
   pen_.update([&](scoreboard::Pen& pen) { pen.text(scoreboard::kScript, path); });
 }
 
+bool Exchange::output(std::string_view bytes) {
+  if (!output_.wanted()) return false;
+  output_.feed(bytes, request_id());
+  return true;
+}
+
 void Exchange::log(log::Level level, std::string_view text) {
   if (!log::enabled(level)) return;
   const std::string_view method = params().last_non_empty("REQUEST_METHOD");
@@ -222,6 +228,7 @@ std::string_view Exchange::request_id() const {
 }
 
 void Exchange::end(std::uint32_t app_status) {
+  if (output_.wanted()) output_.end(request_id());
   if (!begun_ && held_error_length_ > 0) {
     wire_.writer().err({held_error_.data(), held_error_length_});
   }

@@ -8,6 +8,7 @@
 
 #include "fpm/handlers/handler.hpp"
 #include "fpm/scoreboard/board.hpp"
+#include "fpm/worker/script_output.hpp"
 #include "fpm/worker/wire.hpp"
 
 namespace fpm::worker {
@@ -39,6 +40,7 @@ class Exchange final : public handlers::Exchange {
   std::chrono::steady_clock::time_point deadline() const override;
   void set_usage(const handlers::Usage& usage) override { usage_ = usage; }
   void set_script(std::string_view path) override;
+  bool output(std::string_view bytes) override;
   void log(log::Level level, std::string_view text) override;
 
   /// Writes all of a text that may be longer than room(), blocking while the client reads. For the
@@ -68,6 +70,7 @@ class Exchange final : public handlers::Exchange {
   void compose_uri();
 
   const config::Pool& pool_;
+  ScriptOutput output_;
   Wire& wire_;
   scoreboard::Pen pen_;
 

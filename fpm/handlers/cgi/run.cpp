@@ -171,7 +171,7 @@ void Run::read_errors() {
   if (got > 0) {
     const std::string_view piece(text, static_cast<std::size_t>(got));
     exchange_.write_error(piece);
-    error_lines_.feed(piece);
+    if (!exchange_.output(piece)) error_lines_.feed(piece);
   } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
     err_.reset();
   }

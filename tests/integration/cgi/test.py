@@ -1,5 +1,6 @@
 """CGI scripts as RFC 3875 describes them, and as a browser behind nginx sees their answers."""
 
+import json
 import os
 import re
 
@@ -229,8 +230,31 @@ def test_stderr_goes_to_the_log_and_to_the_front(case):
     fpm = case.fpm({"www": ROOT + "catch_workers_output = yes\n"})
     answer = ask(fpm, script)
     assert answer.body == b"fine" and b"something is odd" in answer.stderr, answer
-    fpm.wait_line(r"WARNING: \[pool www\] .*something is odd")
-    fpm.wait_line(r"WARNING: \[pool www\] .*more")
+    said = r'WARNING: \[pool www\] child \d+ said into stderr: "{}"$'
+    fpm.wait_line(said.format("something is odd"))
+    fpm.wait_line(said.format("more"))
+    fpm.stop()
+
+
+def test_without_capture_the_line_of_stderr_names_its_request(case):
+    script = case.script("cgi/noisy", "#!/bin/sh\necho odd >&2\n"
+                         "printf 'Content-Type: text/plain\\n\\nfine'\n")
+    fpm = case.fpm({"www": ROOT})
+    ask(fpm, script)
+    fpm.wait_line(r'WARNING: \[pool www\] request "GET /noisy": script said into stderr: "odd"$')
+    fpm.stop()
+
+
+def test_in_json_a_line_of_a_script_is_neither_cut_nor_quoted_twice(case):
+    script = case.script("cgi/noisy", "#!/bin/sh\n"
+                         "head -c 20000 /dev/zero | tr '\\0' x >&2; echo ' \"end\"' >&2\n"
+                         "printf 'Content-Type: text/plain\\n\\nfine'\n")
+    fpm = case.fpm({"www": ROOT}, "log_format = json\n")
+    ask(fpm, script)
+    fpm.wait_line('"stream":"stderr"')
+    lines = [json.loads(line) for line in fpm.lines if '"stream"' in line]
+    assert [line["output"] for line in lines] == ["x" * 20000 + ' "end"'], lines
+    assert lines[0]["pool"] == "www"
     fpm.stop()
 
 
