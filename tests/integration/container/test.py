@@ -33,8 +33,11 @@ log_limit = 8192
 user = www-data
 group = www-data
 listen = 127.0.0.1:9000
-pm = static
+pm = dynamic
 pm.max_children = 5
+pm.start_servers = 2
+pm.min_spare_servers = 1
+pm.max_spare_servers = 3
 
 ; php-fpm closes STDOUT on startup, so sending logs to /proc/self/fd/1 does not work.
 ; https://bugs.php.net/bug.php?id=73886
