@@ -235,6 +235,7 @@ bool Worker::read_headers() {
     // A client may connect long before it sends: its request begins with its first byte.
     if (!receive_more(deadline)) return false;
     began_ns_ = scoreboard::monotonic_ns();
+    pen_.update([&](scoreboard::Pen& pen) { pen.number(Field::request_started_ns, began_ns_); });
   }
   for (;;) {
     const fcgi::Event event = wire_.next();
