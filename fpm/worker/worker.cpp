@@ -5,119 +5,28 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <memory>
+#include <optional>
 
-#include "fpm/handlers/handler.hpp"
 #include "fpm/log/log.hpp"
 #include "fpm/os/process.hpp"
 #include "fpm/os/socket.hpp"
-#include "fpm/worker/access_log.hpp"
-#include "fpm/worker/allowed.hpp"
-#include "fpm/worker/builtin.hpp"
-#include "fpm/worker/exchange.hpp"
-#include "fpm/worker/lifespan.hpp"
-#include "fpm/worker/log_channel.hpp"
 #include "fpm/worker/queue_wait.hpp"
+#include "fpm/worker/request_loop.hpp"
 #include "fpm/worker/setup.hpp"
-#include "fpm/worker/signals.hpp"
-#include "fpm/worker/wire.hpp"
 
 namespace fpm::worker {
 
 namespace {
-
-using scoreboard::Field;
-using scoreboard::Stage;
-using std::chrono::steady_clock;
-
-steady_clock::time_point as_time(std::uint64_t monotonic_ns) {
-  return steady_clock::time_point(std::chrono::nanoseconds(monotonic_ns));
-}
 
 /// A request that kept the worker long enough for clients in the queue to give up.
 constexpr std::uint64_t kLongRequest = 5'000'000;
 /// An accept that did not have to wait.
 constexpr std::uint64_t kAtOnce = 100'000;
 
-/// The state of the one worker of this process, and its request loop.
-class Worker {
- public:
-  Worker(const master::WorkerStart& start, handlers::Handler& handler)
-      : start_(start),
-        pool_(start.pool),
-        pulse_(start.board.pulse()),
-        pen_(start.board.pen(start.slot)),
-        handler_(handler),
-        allowed_(start.pool.listen_allowed_clients),
-        exchange_(start.pool, wire_, pen_),
-        access_log_(start.pool, start.access_log, start.master_pid),
-        log_channel_(start.channel, pulse_.log_generation, start.log_generation),
-        lifespan_(start.pool, scoreboard::monotonic_ns(),
-                  scoreboard::realtime_ns() * 6364136223846793005U +
-                      static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {}
-
-  void serve();
-
- private:
-  // The stages; the first line of each enters it, nothing else writes it.
-  bool accept();
-  bool wait_for_next_request();
-  bool read_headers();
-  Route choose_route();
-  handlers::Outcome run(Route route);
-  void end(const handlers::Outcome& outcome);
-  void finish(const handlers::Outcome& outcome);
-
-  scoreboard::Draining draining() const {
-    return static_cast<scoreboard::Draining>(pulse_.draining.load(std::memory_order_seq_cst));
-  }
-  /// Nothing asks this worker to go, and it has not done enough.
-  bool may_take_more() const {
-    return !last_ && !finish_asked() && draining() == scoreboard::Draining::no;
-  }
-  /// Or it is to serve what waits in the queue before it goes.
-  bool may_accept() const {
-    return may_take_more() ||
-           (!last_ && !terminate_asked() && draining() == scoreboard::Draining::serve_queue);
-  }
-  std::uint8_t stage_bits() const {
-    return last_ ? scoreboard::kLastBit : std::uint8_t{0};
-  }
-  bool is_stale();
-  bool is_abandoned();
-  void call_master();
-  bool may_keep(const handlers::Outcome& outcome) const;
-  bool serve_request();
-  bool end_early(const fcgi::Event& begin, fcgi::ProtocolStatus status);
-  bool receive_more(std::uint64_t deadline_ns);
-  bool refuse(const fcgi::Event& bad);
-  void note_start();
-  void leave_accept();
-  void accept_failed(int code);
-
-  const master::WorkerStart& start_;
-  const config::Pool& pool_;
-  scoreboard::Pulse& pulse_;
-  scoreboard::Pen pen_;
-  handlers::Handler& handler_;
-  AllowedClients allowed_;
-  Wire wire_;
-  Exchange exchange_;
-  AccessLog access_log_;
-  LogChannel log_channel_;
-  Lifespan lifespan_;
-  std::string page_;  // of the status page
-
-  std::uint64_t began_ns_ = 0;  // the request's first byte, CLOCK_MONOTONIC
-  fcgi::Event begin_;           // of the request at hand
-  bool keep_ = false;           // the connection stays open after this request
-  bool last_ = false;           // this worker ends after this request
-  bool may_have_waited_ = false;  // the connection was in the queue while this worker was busy
-  std::uint64_t ended_ns_ = 0;    // the last request's end
-  std::uint64_t last_took_ns_ = 0;
-  bool first_on_connection_ = true;
-};
+}  // namespace
 
 void Worker::serve() {
   pen_.update([&](scoreboard::Pen& pen) {
@@ -199,115 +108,6 @@ void Worker::accept_failed(int code) {
   // EMFILE, ENFILE, ENOBUFS, ENOMEM: nothing that a faster loop would mend.
   log::in_pool(log::Level::error, pool_.name, "accept: {}", os::errno_text(code));
   ::poll(nullptr, 0, 100);
-}
-
-/// Blocks on a kept connection. It is idle time: no request, no limit but the front's own.
-/// @return something arrived.
-bool Worker::wait_for_next_request() {
-  pen_.enter(Stage::accepting, scoreboard::kKeptBit);
-  pulse_.armed.store(1, std::memory_order_seq_cst);
-  bool arrived = false;
-  // From here on whoever leaves accept last sees `armed`; who left before is seen by this look.
-  if (may_take_more() && start_.board.anyone_accepts(start_.slot)) {
-    const Waiting waiting(Waiting::For::next_request, wire_.fd(), 0);
-    arrived = wire_.receive(true) == Wire::Received::bytes;
-  } else {
-    arrived = wire_.receive(false) == Wire::Received::bytes;
-  }
-  began_ns_ = scoreboard::monotonic_ns();
-  return arrived;
-}
-
-bool Worker::read_headers() {
-  if (!first_on_connection_ && !wait_for_next_request()) return false;
-  // Before the stage: who sees the stage holds the request to its limit, and without this would
-  // count from the request before it and kill this worker.
-  pen_.update([&](scoreboard::Pen& pen) { pen.number(Field::request_started_ns, began_ns_); });
-  pen_.enter(Stage::reading_headers);
-  // Only now: a master that looks at once must not take this worker for an idle one.
-  if (first_on_connection_) leave_accept();
-  log_channel_.follow(access_log_);
-  begin_ = {};
-  const auto limit = static_cast<std::uint64_t>(pool_.request_header_timeout.count()) * 1'000'000U;
-  const std::uint64_t deadline = limit == 0 ? 0 : began_ns_ + limit;
-  const Waiting waiting(Waiting::For::headers, wire_.fd(), deadline);
-  if (first_on_connection_) {
-    // A client may connect long before it sends: its request begins with its first byte.
-    if (!receive_more(deadline)) return false;
-    began_ns_ = scoreboard::monotonic_ns();
-    pen_.update([&](scoreboard::Pen& pen) { pen.number(Field::request_started_ns, began_ns_); });
-  }
-  for (;;) {
-    const fcgi::Event event = wire_.next();
-    using Kind = fcgi::Event::Kind;
-    if (event.kind == Kind::params_end) return true;
-    if (event.kind == Kind::bad) return refuse(event);
-    if (event.kind == Kind::begin) begin_ = event;
-    // No handler takes the second stream of a filter.
-    const bool filter = event.kind == Kind::begin && event.role == fcgi::Role::filter;
-    if (filter || event.kind == Kind::unknown_role) {
-      if (!end_early(event, fcgi::ProtocolStatus::unknown_role)) return false;
-    } else if (event.kind == Kind::abort) {
-      if (!end_early(begin_, fcgi::ProtocolStatus::request_complete)) return false;
-    }
-    if (event.kind == Kind::need_more && !receive_more(deadline)) return false;
-  }
-}
-
-/// A request that is ended before its parameters are complete, as the specification says, by
-/// END_REQUEST alone. @return the connection stays open.
-bool Worker::end_early(const fcgi::Event& begin, fcgi::ProtocolStatus status) {
-  wire_.writer().end_only(begin.id, status);
-  if (wire_.parser().active()) wire_.parser().request_done();
-  const bool sent = wire_.send_all(as_time(scoreboard::monotonic_ns()) + std::chrono::seconds(1));
-  if (sent && begin.keep_conn) return true;
-  wire_.close();
-  return false;
-}
-
-/// Blocks for more of a request's parameters, until `deadline_ns` (0: without limit). @return there
-/// is more; else the connection is closed and, where somebody may want to know, told.
-bool Worker::receive_more(std::uint64_t deadline_ns) {
-  // Answers to management records, which may come before any request.
-  if (wire_.send() == Wire::Sent::failed) return false;
-  const Wire::Received received = wire_.receive(true);
-  if (received == Wire::Received::bytes) return true;
-  const bool late = deadline_ns != 0 && scoreboard::monotonic_ns() >= deadline_ns;
-  if (received == Wire::Received::nothing && !late) {  // a signal for something else
-    return !terminate_asked();
-  }
-  if (late) {
-    log::in_pool(log::Level::warning, pool_.name,
-                 "client {} sent no complete request within {} ms, connection closed", wire_.peer(),
-                 pool_.request_header_timeout.count());
-  } else if (!wire_.parser().idle()) {
-    log::in_pool(log::Level::warning, pool_.name,
-                 "client {} went away in the middle of a request's parameters", wire_.peer());
-  }
-  wire_.drop();
-  return false;
-}
-
-/// What arrived cannot be read as FastCGI: one line, and an answer where one can be understood.
-bool Worker::refuse(const fcgi::Event& bad) {
-  log::in_pool(log::Level::warning, pool_.name, "client {}: {}, connection closed", wire_.peer(),
-               bad.looks_like_http ? "speaks HTTP on a FastCGI socket" : fcgi::text(bad.reason));
-  if (bad.looks_like_http) {
-    static constexpr std::string_view kAnswer =
-        "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
-        "This port speaks FastCGI, not HTTP. Point a web server at it.\n";
-    (void)::send(wire_.fd(), kAnswer.data(), kAnswer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  } else if (bad.reason == fcgi::BadReason::params_too_large ||
-             bad.reason == fcgi::BadReason::too_many_params) {
-    wire_.writer().start(begin_.id);
-    wire_.writer().out(
-        "Status: 431 Request Header Fields Too Large\r\nContent-Type: text/plain\r\n\r\n"
-        "The request has more parameters than this server takes.\n");
-    wire_.writer().end(0);
-    wire_.send_all(as_time(scoreboard::monotonic_ns()) + std::chrono::seconds(1));
-  }
-  wire_.close();
-  return false;
 }
 
 Route Worker::choose_route() {
@@ -425,8 +225,6 @@ void Worker::finish(const handlers::Outcome& outcome) {
     call_master();
   }
 }
-
-}  // namespace
 
 void run_worker(const master::WorkerStart& start) {
   log::become_worker(log::WorkerLog::direct, start.pool.name);

@@ -1,0 +1,107 @@
+// A worker's request loop. For the sources of this room that run it: worker.cpp has the stages in
+// their order, reading.cpp how a request gets in.
+#pragma once
+
+#include <string>
+
+#include "fpm/handlers/handler.hpp"
+#include "fpm/master/worker_entry.hpp"
+#include "fpm/worker/access_log.hpp"
+#include "fpm/worker/allowed.hpp"
+#include "fpm/worker/builtin.hpp"
+#include "fpm/worker/exchange.hpp"
+#include "fpm/worker/lifespan.hpp"
+#include "fpm/worker/log_channel.hpp"
+#include "fpm/worker/signals.hpp"
+#include "fpm/worker/wire.hpp"
+
+namespace fpm::worker {
+
+using scoreboard::Field;
+using scoreboard::Stage;
+using std::chrono::steady_clock;
+
+inline steady_clock::time_point as_time(std::uint64_t monotonic_ns) {
+  return steady_clock::time_point(std::chrono::nanoseconds(monotonic_ns));
+}
+
+/// The state of the one worker of this process, and its request loop.
+class Worker {
+ public:
+  Worker(const master::WorkerStart& start, handlers::Handler& handler)
+      : start_(start),
+        pool_(start.pool),
+        pulse_(start.board.pulse()),
+        pen_(start.board.pen(start.slot)),
+        handler_(handler),
+        allowed_(start.pool.listen_allowed_clients),
+        exchange_(start.pool, wire_, pen_),
+        access_log_(start.pool, start.access_log, start.master_pid),
+        log_channel_(start.channel, pulse_.log_generation, start.log_generation),
+        lifespan_(start.pool, scoreboard::monotonic_ns(),
+                  scoreboard::realtime_ns() * 6364136223846793005U +
+                      static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {}
+
+  void serve();
+
+ private:
+  // The stages; the first line of each enters it, nothing else writes it.
+  bool accept();
+  bool wait_for_next_request();
+  bool read_headers();
+  Route choose_route();
+  handlers::Outcome run(Route route);
+  void end(const handlers::Outcome& outcome);
+  void finish(const handlers::Outcome& outcome);
+
+  scoreboard::Draining draining() const {
+    return static_cast<scoreboard::Draining>(pulse_.draining.load(std::memory_order_seq_cst));
+  }
+  /// Nothing asks this worker to go, and it has not done enough.
+  bool may_take_more() const {
+    return !last_ && !finish_asked() && draining() == scoreboard::Draining::no;
+  }
+  /// Or it is to serve what waits in the queue before it goes.
+  bool may_accept() const {
+    return may_take_more() ||
+           (!last_ && !terminate_asked() && draining() == scoreboard::Draining::serve_queue);
+  }
+  std::uint8_t stage_bits() const {
+    return last_ ? scoreboard::kLastBit : std::uint8_t{0};
+  }
+  bool is_stale();
+  bool is_abandoned();
+  void call_master();
+  bool may_keep(const handlers::Outcome& outcome) const;
+  bool serve_request();
+  bool end_early(const fcgi::Event& begin, fcgi::ProtocolStatus status);
+  bool receive_more(std::uint64_t deadline_ns);
+  bool refuse(const fcgi::Event& bad);
+  void note_start();
+  void leave_accept();
+  void accept_failed(int code);
+
+  const master::WorkerStart& start_;
+  const config::Pool& pool_;
+  scoreboard::Pulse& pulse_;
+  scoreboard::Pen pen_;
+  handlers::Handler& handler_;
+  AllowedClients allowed_;
+  Wire wire_;
+  Exchange exchange_;
+  AccessLog access_log_;
+  LogChannel log_channel_;
+  Lifespan lifespan_;
+  std::string page_;  // of the status page
+
+  std::uint64_t began_ns_ = 0;  // the request's first byte, CLOCK_MONOTONIC
+  fcgi::Event begin_;           // of the request at hand
+  bool keep_ = false;           // the connection stays open after this request
+  bool last_ = false;           // this worker ends after this request
+  bool may_have_waited_ = false;  // the connection was in the queue while this worker was busy
+  std::uint64_t ended_ns_ = 0;    // the last request's end
+  std::uint64_t last_took_ns_ = 0;
+  bool first_on_connection_ = true;
+};
+
+}  // namespace fpm::worker
