@@ -17,12 +17,17 @@ class PidFile {
 
   PidFile() = default;
   PidFile(PidFile&& other) noexcept
-      : path_(std::move(other.path_)), file_(std::exchange(other.file_, std::nullopt)) {}
+      : path_(std::move(other.path_)),
+        fd_(std::move(other.fd_)),
+        file_(std::exchange(other.file_, std::nullopt)) {}
   PidFile& operator=(PidFile&&) = delete;
   ~PidFile();
 
  private:
   std::string path_;
+  // Open as long as we live: the number of a file that is gone can become another's at once, and
+  // then what a successor wrote would look like ours (seen).
+  os::UniqueFd fd_;
   std::optional<os::FileId> file_;
 };
 
