@@ -8,7 +8,7 @@ import socket
 import fastcgi
 import procs
 from fastcgi import Connection, params_for, request
-from fpm import run_once
+from fpm import free_port, run_once
 from gate import WAITING_SCRIPT, Gate, first_line_read, pid_in
 
 POOL = "cgi.root = {dir}/cgi\nenv[GATE] = {dir}/gate\nping.path = /ping\n"
@@ -199,3 +199,94 @@ def test_t_checks_a_configuration_and_starts_nothing(case):
     assert status == 0, lines
     assert any(f"configuration file {config} test is successful" in line for line in lines), lines
     assert not (case.dir / "www.sock").exists()
+
+
+# Waits before it prints anything.
+SILENT_SCRIPT = '#!/bin/sh\nread line <"$GATE"\nprintf "Content-Type: text/plain\\n\\n$line"\n'
+
+
+def QUIT_with_a_backlog(case, listen):
+    script, gate = case.script("cgi/wait", WAITING_SCRIPT), Gate(case)
+    fpm = case.fpm({"www": POOL + f"pm.max_children = 1\n{listen}\n"})
+    first = Connection(fpm.address())
+    case.defer(first.close)
+    first.send(request(params_for("/wait", script)))
+    first.read_answer(until=first_line_read)
+    queued = [Connection(fpm.address()) for _ in range(20)]
+    for client in queued:
+        case.defer(client.close)
+        client.send(request(params_for("/ping")))
+    fpm.send(signal.SIGQUIT)
+    fpm.wait_line(r"Finishing \.\.\.")
+    gate.open("served")
+    assert first.read_answer().stdout.endswith(b"then served\n")
+    for number, client in enumerate(queued):
+        assert client.read_answer().body == b"pong", f"client {number} of the queue"
+        client.close()
+    fpm.wait_gone_cleanly()
+
+
+def test_QUIT_serves_a_whole_queue(case):
+    QUIT_with_a_backlog(case, "listen = {dir}/www.sock")
+
+
+def test_QUIT_serves_a_whole_queue_over_TCP(case):
+    QUIT_with_a_backlog(case, f"listen = 127.0.0.1:{free_port()}")
+
+
+def next_starts_while_the_first_finishes(case, pool):
+    script, gate = case.script("cgi/wait", WAITING_SCRIPT), Gate(case)
+    first = case.fpm({"www": pool})
+    with Connection(first.address()) as client:
+        client.send(request(params_for("/wait", script)))
+        client.read_answer(until=first_line_read)
+        first.send(signal.SIGQUIT)
+        first.wait_line(r"Finishing \.\.\.")
+        procs.wait_until(lambda: address_is_free(first.address()), "the address is free")
+        second = case.fpm({"www": pool})
+        fastcgi.ping(second.address())
+        gate.open("of the first")
+        assert client.read_answer().stdout == b"then of the first\n"
+    assert first.wait_exit() == 0
+    first.wait_closed()
+    assert second.pid_file.read_text().strip() == str(second.pid)
+    fastcgi.ping(second.address())
+    second.stop()
+
+
+def address_is_free(address):
+    if isinstance(address, str):
+        return not os.path.exists(address)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+        return True
+
+
+def test_a_successor_starts_while_the_first_finishes(case):
+    next_starts_while_the_first_finishes(case, POOL)
+
+
+def test_a_successor_starts_on_the_same_port(case):
+    next_starts_while_the_first_finishes(case, POOL + f"listen = 127.0.0.1:{free_port()}\n")
+
+
+def test_TERM_answers_503_where_nothing_was_answered_yet(case):
+    script, gate = case.script("cgi/silent", SILENT_SCRIPT), Gate(case)
+    fpm = case.fpm({"www": POOL})
+    with Connection(fpm.address()) as client:
+        client.send(request(params_for("/silent", script)))
+        # Opens when the script waits, and lets it wait.
+        held = os.fdopen(procs.wait_until(gate._try_open, "the script waits"), "w")
+        case.defer(held.close)
+        family = procs.descendants(fpm.pid)
+        (process,) = [one for one in family if one.name == "silent"]
+        fpm.send(signal.SIGTERM)
+        answer = client.read_answer()
+        assert answer.headers["status"].startswith("503 ") and answer.body.strip(), answer
+        assert client.at_end()
+    fpm.wait_gone_cleanly(family=family)
+    assert not procs.group(process.group)
