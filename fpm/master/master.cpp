@@ -164,8 +164,8 @@ void Master::Loop::reopen_logs() {
     any = any || !running->pool.config().access_log.empty();
     all = running->pool.reopen_logs() && all;
   }
-  if (any && all) log::notice("access log file re-opened");
   send_new_logs();
+  if (any && all) log::notice("access log file re-opened");
 }
 
 /// Until every worker has them: one that did not read its channel yet is tried again.

@@ -91,8 +91,9 @@ class Pool {
   void recycle();
   /// Opens the pool's access log anew. @return false: it could not, the old one stays in use.
   bool reopen_logs();
-  /// Hands the logs that are open now to workers that have older ones. @return all have them; else
-  /// call again soon: a worker has not read its channel yet.
+  /// Hands the logs that are open now to workers that have older ones, and wakes those that sleep.
+  /// @return all have them, but for those in a request, which look before their next line; else
+  /// call again soon.
   bool send_new_logs();
 
   /// The stop of the whole program: no new worker, and every worker gets the push. Before a quit
@@ -130,6 +131,7 @@ class Pool {
   void start_failed(Clock::time_point now);
   std::optional<int> vacant_slot() const;
   void tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now);
+  bool send_new_logs(const Worker& worker);
   void log_lost_request(int slot, const os::Exit& exit);
   std::string request_of(int slot) const;
   scoreboard::Pulse& pulse() const { return parts_.board.pulse(); }

@@ -1,12 +1,16 @@
 // What a pool says of its workers, in the log and in the access log.
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "fpm/log/log.hpp"
 #include "fpm/log/lost_request.hpp"
 #include "fpm/log/new_logs.hpp"
 #include "fpm/master/pool.hpp"
+#include "fpm/os/fd_passing.hpp"
 #include "fpm/policy/exits.hpp"
 
 namespace fpm::master {
@@ -82,18 +86,28 @@ bool Pool::reopen_logs() {
 
 bool Pool::send_new_logs() {
   bool all = true;
-  for (auto& worker : slots_) {
-    if (!worker || worker->has_new_logs) continue;
-    const auto sent = log::send_new_logs(worker->channel.get(), pulse().log_generation.load(),
-                                         log::descriptor(), parts_.access_log.get(),
-                                         log::output_descriptor(config().name));
-    // A worker that is gone will be reaped; any other refusal passes.
-    const bool gone = !sent && (sent.error().code == EPIPE || sent.error().code == ECONNRESET ||
-                                sent.error().code == ENOTCONN);
-    worker->has_new_logs = gone || (sent && *sent);
-    all = all && worker->has_new_logs;
+  for (int slot = 0; slot < parts_.board.slots(); ++slot) {
+    auto& worker = slots_[static_cast<std::size_t>(slot)];
+    if (!worker) continue;
+    if (!worker->has_new_logs) worker->has_new_logs = send_new_logs(*worker);
+    if (worker->has_new_logs && os::all_was_read(worker->channel.get())) continue;
+    // In a request it looks before its next line. Elsewhere it may be asleep in accept or recv, or
+    // about to be: it is woken until it has looked.
+    if (parts_.board.stage(slot) == Stage::executing) continue;
+    spawner_.signal(worker->pid, SIGUSR1);
+    all = false;
   }
   return all;
+}
+
+/// @return they are on their way, or nobody is there to read them.
+bool Pool::send_new_logs(const Worker& worker) {
+  const auto sent = log::send_new_logs(worker.channel.get(), pulse().log_generation.load(),
+                                       log::descriptor(), parts_.access_log.get(),
+                                       log::output_descriptor(config().name));
+  if (sent) return *sent;
+  const int code = sent.error().code;  // any other refusal passes
+  return code == EPIPE || code == ECONNRESET || code == ENOTCONN;
 }
 
 void Pool::tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now) {

@@ -16,7 +16,12 @@ bool Worker::wait_for_next_request() {
   // From here on whoever leaves accept last sees `armed`; who left before is seen by this look.
   if (may_take_more() && start_.board.anyone_accepts(start_.slot)) {
     const Waiting waiting(Waiting::For::next_request, wire_.fd(), 0);
-    arrived = wire_.receive(true) == Wire::Received::bytes;
+    Wire::Received received;
+    do {
+      received = wire_.receive(true);
+      log_channel_.follow(access_log_);
+    } while (received == Wire::Received::nothing && may_take_more());
+    arrived = received == Wire::Received::bytes;
   } else {
     arrived = wire_.receive(false) == Wire::Received::bytes;
   }

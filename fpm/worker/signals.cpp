@@ -66,6 +66,8 @@ void on_wake(int) {
   errno = saved;
 }
 
+void on_look(int) {}
+
 void handle(int signal, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
@@ -82,6 +84,7 @@ void install_signals(int listener, const std::atomic<std::uint32_t>& draining) {
   handle(SIGQUIT, on_quit);
   handle(SIGTERM, on_terminate);
   handle(master::wake_signal(), on_wake);
+  handle(SIGUSR1, on_look);
   ::signal(SIGPIPE, SIG_IGN);
   // ^C in a terminal reaches the whole foreground group: what it means is for the master to say.
   ::signal(SIGINT, SIG_IGN);

@@ -12,6 +12,7 @@ namespace fpm::worker {
 ///         while `draining` says that the queue is to be served first (it is non-blocking then)
 ///   TERM  the same, and the request is to end now, with an answer where none was begun; a worker
 ///         that waits for a client ends in the handler
+///   USR1  nothing but EINTR: look at the channel
 ///   wake_signal()  stop waiting for what an overdue client does not send
 /// None has SA_RESTART: accept, recv and poll return EINTR.
 void install_signals(int listener, const std::atomic<std::uint32_t>& draining);

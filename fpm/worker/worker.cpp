@@ -104,6 +104,7 @@ void Worker::leave_accept() {
 }
 
 void Worker::accept_failed(int code) {
+  log_channel_.follow(access_log_);
   if (code == EINTR || code == ECONNABORTED || code == EINVAL || finish_asked()) return;
   // EMFILE, ENFILE, ENOBUFS, ENOMEM: nothing that a faster loop would mend.
   log::in_pool(log::Level::error, pool_.name, "accept: {}", os::errno_text(code));
