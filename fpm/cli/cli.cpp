@@ -136,6 +136,21 @@ int run_single(const config::Config& config, master::Pool::Parts parts, const rl
                       .on_end = [&parts] { parts.listener.unlink(); }});
 }
 
+/// Directives that are taken, so that a php-fpm user's files can be used as they are, while what
+/// they ask for is not there: nobody shall rely on it unawares.
+void tell_what_is_missing(const config::Config& config) {
+  for (const config::Pool& pool : config.pools) {
+    for (const char* name :
+         {"slowlog", "request_slowlog_timeout", "request_terminate_timeout_track_finished",
+          "request_terminate_grace", "request_body_timeout", "keepalive_timeout",
+          "pm.status_listen"}) {
+      if (!pool.written.contains(name)) continue;
+      log::in_pool(log::Level::warning, pool.name,
+                   "{} is taken, but has no effect in this version yet", name);
+    }
+  }
+}
+
 /// From here on in the process that stays, which is the caller's child if it is a daemon.
 int run_master(const config::Config& config, os::InheritedSockets inherited,
                master::Surroundings surroundings, bool single) {
@@ -207,6 +222,7 @@ int serve(const config::Loaded& loaded, const Options& options) {
     return refuse();
   }
   tell(loaded.problems, log::Level::notice);
+  tell_what_is_missing(config);
   return background ? run_in_background(config, std::move(inherited), std::move(surroundings),
                                         leftovers)
                     : run_master(config, std::move(inherited), std::move(surroundings), single);

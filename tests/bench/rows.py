@@ -55,7 +55,8 @@ class Plan:
         return fastcgi.params_for("/hello", self.bench.script(kind, sleep_ms), **MORE_PARAMS)
 
 
-PING = fastcgi.params_for("/ping", **MORE_PARAMS)
+# php-fpm looks for its ping page only if there is a SCRIPT_FILENAME.
+PING = fastcgi.params_for("/ping", "/srv/www/ping", **MORE_PARAMS)
 
 
 def burst(plan):

@@ -24,6 +24,10 @@ PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 def main():
     folder, build, results = (pathlib.Path(word).resolve() for word in sys.argv[1:4])
     wanted = sys.argv[4:]
+    # A shell that runs us in the background ignores these, and every child would inherit that: no
+    # Ctrl-C could be tried out.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped from outside"))
     # Orphans of what a test starts become ours, so none can be left unnoticed.
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
