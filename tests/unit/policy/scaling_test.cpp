@@ -70,6 +70,19 @@ TEST_CASE("growth of each kind of pool") {
   }
 }
 
+TEST_CASE("a pool is held back only by what process.max takes from it") {
+  const Pool fixed = pool_of(ProcessManager::static_pm, 4);
+  const Pool ondemand = pool_of(ProcessManager::ondemand, 4);
+  CHECK(plan_growth(fixed, {}, 3).held_back);
+  CHECK_FALSE(plan_growth(fixed, {}, 4).held_back);
+  CHECK_FALSE(plan_growth(fixed, {.active = 4}, 0).held_back);
+  CHECK(plan_growth(ondemand, {.queue = 2}, 1).held_back);
+  CHECK_FALSE(plan_growth(ondemand, {.queue = 2}, 2).held_back);
+  CHECK_FALSE(plan_growth(ondemand, {}, 0).held_back);
+  // Its own limit, not process.max.
+  CHECK_FALSE(plan_growth(ondemand, {.queue = 9}, 4).held_back);
+}
+
 TEST_CASE("shrinking of each kind of pool") {
   const std::vector<std::chrono::milliseconds> ages = {12s, 10s, 9999ms, 1s};
   CHECK(plan_shrink(pool_of(ProcessManager::static_pm, 9), {.idle = 9}, ages).retire == 0);
