@@ -99,7 +99,6 @@ class Worker {
   bool keep_ = false;           // the connection stays open after this request
   bool last_ = false;           // this worker ends after this request
   bool may_have_waited_ = false;  // the connection was in the queue while this worker was busy
-  std::uint64_t ended_ns_ = 0;    // the last request's end
   std::uint64_t last_took_ns_ = 0;
   bool first_on_connection_ = true;
 };

@@ -23,8 +23,6 @@ namespace {
 
 /// A request that kept the worker long enough for clients in the queue to give up.
 constexpr std::uint64_t kLongRequest = 5'000'000;
-/// An accept that did not have to wait.
-constexpr std::uint64_t kAtOnce = 100'000;
 
 }  // namespace
 
@@ -78,8 +76,8 @@ bool Worker::accept() {
     wire_.open(std::move(socket), peer);
     first_on_connection_ = true;
     began_ns_ = scoreboard::monotonic_ns();
-    // It was there at once, after a request that took its time: its client may have left.
-    may_have_waited_ = last_took_ns_ > kLongRequest && began_ns_ < ended_ns_ + kAtOnce;
+    // After a request that took its time this client may have waited for long, and have left.
+    may_have_waited_ = last_took_ns_ > kLongRequest;
     return true;
   }
   pulse_.spare.fetch_sub(1, std::memory_order_seq_cst);
@@ -215,7 +213,6 @@ void Worker::finish(const handlers::Outcome& outcome) {
     pen.number(Field::memory_bytes, exchange_.usage().peak_bytes);
   });
   first_on_connection_ = false;
-  ended_ns_ = now;
   last_took_ns_ = now - began_ns_;
   if (!last_ && lifespan_.grown_too_large(now)) {
     last_ = true;
