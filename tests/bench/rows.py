@@ -1,5 +1,6 @@
 """The figures, one function a row: each measures fpm and its peer by turns and returns a Table."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -24,6 +25,11 @@ MORE_PARAMS = {
 }
 
 
+def brief(value):
+    """Three digits, or all before the point."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 class Table:
     """A row's figures as RESULTS.md shows them."""
 
@@ -36,8 +42,10 @@ class Table:
 
     def goal(self, what, value, limit, unit):
         """`value` is to be at most `limit`."""
-        how = "reached" if value <= limit else f"MISSED by {value - limit:.3g} {unit}"
-        self.goals.append(f"{what}: {value:.3g} {unit}, goal {limit:.3g} {unit}: {how}")
+        how = "reached"
+        if value > limit:
+            how = f"MISSED by {brief(value - limit)} {unit}"
+        self.goals.append(f"{what}: {brief(value)} {unit}, goal {brief(limit)} {unit}: {how}")
 
     def text(self):
         rows = [self.columns, ["---"] * len(self.columns), *self.lines]
@@ -110,19 +118,15 @@ def cold_and_warm(plan, count):
     lines = "pm = ondemand\npm.max_children = 5\npm.process_idle_timeout = 1s"
     pools = {f"p{i}": lines for i in range(count)}
     seen = {kind: [] for kind in plan.kinds}
-    servers = [plan.bench.server(kind, pools) for kind in plan.kinds]
-    running = [server.__enter__() for server in servers]
-    try:
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(plan.bench.server(kind, pools)) for kind in plan.kinds]
         for i in range(1 if plan.brief else 4 * plan.rounds):
-            for server in running:
+            for server in servers:
                 measure.wait_idle(server.pid, 0)
-                ask = lambda s=server: plan.bench.ask(s.address(f"p{i % count}"),
-                                                      plan.request(s.kind), "hello")["wall"]
-                first = ask()
-                seen[server.kind].append((first, middle([ask() for _ in range(3)])))
-    finally:
-        for server in servers:
-            server.__exit__(None, None, None)
+                times = [plan.bench.ask(server.address(f"p{i % count}"),
+                                        plan.request(server.kind), "hello")["wall"]
+                         for _ in range(4)]
+                seen[server.kind].append((times[0], middle(times[1:])))
     return seen
 
 
