@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "fpm/build_config.hpp"
@@ -79,14 +82,37 @@ os::Result<void> open_log(const config::Global& global, const Options& options, 
   return log::open(settings);
 }
 
+/// Whom pools run as. Each user is looked up once: the databases of users are slow, and 1,000 pools
+/// often have few users.
+class Identities {
+ public:
+  /// Nothing when we are not root: workers stay who we are.
+  os::Result<std::optional<os::Identity>> of(const config::Pool& pool) {
+    if (::geteuid() != 0) return std::optional<os::Identity>();
+    const auto key = std::pair(pool.user, pool.group);
+    if (const auto found = known_.find(key); found != known_.end()) {
+      return std::optional<os::Identity>(found->second);
+    }
+    auto identity = os::resolve_identity(pool.user, pool.group);
+    if (!identity) return identity.error();
+    known_.emplace(key, *identity);
+    return std::optional<os::Identity>(std::move(*identity));
+  }
+
+ private:
+  std::map<std::pair<std::string, std::string>, os::Identity> known_;
+};
+
 /// Everything that may refuse, in one place and before the first worker: sockets, files, memory.
 /// All refusals are told, not only the first.
 bool open_pools(const config::Config& config, std::vector<master::Pool::Parts>& parts,
                 os::InheritedSockets& inherited) {
   bool all = true;
-  const bool root = ::geteuid() == 0;
+  Identities identities;
   for (const config::Pool& pool : config.pools) {
-    auto opened = master::Pool::open_parts(pool, root, &inherited);
+    const auto identity = identities.of(pool);
+    auto opened = identity ? master::Pool::open_parts(pool, *identity, &inherited)
+                           : os::Result<master::Pool::Parts>(identity.error());
     if (opened) {
       parts.push_back(std::move(*opened));
       continue;

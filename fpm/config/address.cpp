@@ -117,6 +117,11 @@ bool overlap(const Address& a, const Address& b) {
   return same_word(a.host, b.host);
 }
 
+std::string overlap_key(const Address& address) {
+  if (!address.is_unix()) return std::to_string(address.port);
+  return std::filesystem::path(address.path).lexically_normal().string();
+}
+
 bool is_local(const Address& address) {
   if (address.is_unix()) return true;
   const std::optional<Literal> literal = parse_literal(host_of(address));

@@ -17,6 +17,8 @@ std::string parse_address(std::string_view text, Address& out);
 /// either covers the other ("9000" and "127.0.0.1:9000"). Names are not resolved: they are compared
 /// as text, but for localhost, which is 127.0.0.1.
 bool overlap(const Address& a, const Address& b);
+/// Addresses that overlap() have the same key; so only those with one key have to be compared.
+std::string overlap_key(const Address& address);
 
 /// The address can be reached from this machine alone: a UNIX socket, 127.0.0.0/8, [::1] or
 /// localhost. Other names are taken for reachable, because resolving may change its mind.

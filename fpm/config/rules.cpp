@@ -7,6 +7,7 @@
 #include <fstream>
 #include <numeric>
 #include <optional>
+#include <unordered_map>
 
 #include "fpm/config/address.hpp"
 #include "fpm/config/pool_rules.hpp"
@@ -148,10 +149,16 @@ std::vector<Door> listening_places(const Draft& draft, const Config& config) {
 void one_pool_per_address(const Draft& draft, const Config& config,
                           std::vector<Problem>& problems) {
   const std::vector<Door> places = listening_places(draft, config);
+  // By their keys: to compare each with each took 14 s with 5,000 pools.
+  std::unordered_map<std::string, std::vector<const Door*>> before;
   for (auto place = places.begin(); place != places.end(); ++place) {
-    const auto meets = [&](const Door& other) { return overlap(*place->address, *other.address); };
-    const auto other = std::find_if(places.begin(), place, meets);
-    if (other == place) continue;
+    std::vector<const Door*>& near = before[overlap_key(*place->address)];
+    const auto found = std::find_if(near.begin(), near.end(), [&](const Door* one) {
+      return overlap(*place->address, *one->address);
+    });
+    const Door* const other = found == near.end() ? nullptr : *found;
+    near.push_back(&*place);
+    if (other == nullptr) continue;
     std::string text = fmt::format(
         "{} = \"{}\": unable to set listen address as it's already used in another pool '{}'",
         place->directive, place->written->text, other->pool);

@@ -20,15 +20,12 @@ using scoreboard::Stage;
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
-os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config, bool root,
+os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config,
+                                         std::optional<os::Identity> identity,
                                          os::InheritedSockets* inherited) {
   Parts parts;
   parts.config = &config;
-  if (root) {
-    auto identity = os::resolve_identity(config.user, config.group);
-    if (!identity) return identity.error();
-    parts.identity = std::move(*identity);
-  }
+  parts.identity = std::move(identity);
   auto listener = Listener::open(config, inherited);
   if (!listener) return listener.error();
   if (!config.access_log.empty()) {

@@ -51,7 +51,9 @@ class Pool {
 
   /// Opens all that the pool needs. Errors are for the operator: a taken port, no right to a file.
   /// A socket among `inherited` that is bound to the pool's address is used.
-  static os::Result<Parts> open_parts(const config::Pool& config, bool root,
+  /// `identity`: whom its workers become; nothing: they stay who the master is.
+  static os::Result<Parts> open_parts(const config::Pool& config,
+                                      std::optional<os::Identity> identity,
                                       os::InheritedSockets* inherited = nullptr);
 
   Pool(Parts parts, Spawner& spawner, WatchOutput watch_output);

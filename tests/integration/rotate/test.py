@@ -108,6 +108,8 @@ def test_workers_without_a_client_let_go_of_the_old_files(case):
     with Connection(fpm.address()) as kept:
         kept.send(request(params_for("/ping?0"), flags=KEEP_CONN))
         assert kept.read_answer().body == b"pong"
+        # The line follows the answer: after a USR1 in between it would be in the next file.
+        procs.wait_until(lambda: numbers(log) == [0], "the line of the first ping")
         for turn in range(3):
             os.rename(log, f"{log}.{turn}")
             fpm.send(signal.SIGUSR1)

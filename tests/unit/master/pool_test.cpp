@@ -57,7 +57,7 @@ struct Fixture {
     config.start_servers = 1;
     config.process_idle_timeout = 50ms;
     config.request_header_timeout = 5s;
-    auto parts = Pool::open_parts(config, false);
+    auto parts = Pool::open_parts(config, std::nullopt);
     REQUIRE(parts.has_value());
     pool.emplace(std::move(*parts), spawner, nullptr);
   }
