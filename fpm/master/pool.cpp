@@ -91,7 +91,20 @@ bool Pool::grow(Clock::time_point now, int room) {
 }
 
 policy::Workers Pool::count() const {
-  const scoreboard::Board::Counts counts = parts_.board.counts();
+  // The hint is set anew whenever we look: a worker that was killed in accept never gave it back.
+  // Only if no worker changed it since the count: a hint that is one too large would swallow the
+  // call of the worker that takes the last place, and a burst would wait for the tick (seen in 4
+  // of 180). Under a storm of changes it is left alone: they keep it.
+  std::atomic<std::int32_t>& spare = pulse().spare;
+  scoreboard::Board::Counts counts;
+  std::int32_t hint = 0;
+  int tries = 0;
+  do {
+    hint = spare.load(std::memory_order_seq_cst);
+    counts = parts_.board.counts();
+  } while (!spare.compare_exchange_strong(hint, counts.idle - counts.kept,
+                                          std::memory_order_seq_cst) &&
+           ++tries < 8);
   policy::Workers workers;
   workers.idle = counts.idle;
   workers.active = counts.active;
@@ -101,8 +114,6 @@ policy::Workers Pool::count() const {
     if (!slots_[slot] || !slots_[slot]->asked) continue;
     if (!scoreboard::is_active(parts_.board.stage(static_cast<int>(slot)))) ++workers.leaving;
   }
-  // The hint is set anew whenever we look: a worker that was killed in accept never gave it back.
-  parts_.board.pulse().spare.store(counts.idle - counts.kept, std::memory_order_relaxed);
   // While somebody accepts and nobody is in a request, nobody waits.
   const bool may_wait = counts.active > 0 || counts.idle == counts.kept;
   if (may_wait && config().pm != config::ProcessManager::static_pm) {
