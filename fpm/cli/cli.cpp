@@ -152,11 +152,13 @@ int run_single(const config::Config& config, master::Pool::Parts parts, const rl
                       .pool = *parts.config,
                       .identity = parts.identity ? &*parts.identity : nullptr,
                       .board = parts.board,
+                      .totals = parts.ledger->totals(),
                       .slot = 0,
                       .master_pid = ::getppid(),
                       .listener = parts.listener.fd(),
                       .channel = -1,
                       .access_log = parts.access_log.get(),
+                      .slow_log = parts.slow_log.get(),
                       .wakeup = parts.wakeup.get(),
                       .log = log::descriptor(),
                       .on_end = [&parts] { parts.listener.unlink(); }});

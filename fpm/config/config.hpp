@@ -80,6 +80,11 @@ struct Global {
   std::string events_mechanism = "epoll";  ///< always that, once the rules have looked at it
   Milliseconds systemd_interval{10'000};   ///< 0: off
 
+  std::string control_socket;  ///< absolute path of fpmctl's socket, empty: off
+  Address status_listen;       ///< of the reporter; its text is empty: off
+  std::string status_user = "nobody";  ///< of the reporter, when started by root
+  std::vector<std::string> status_allowed_clients;  ///< as Pool::listen_allowed_clients
+
   Names written;  ///< what a file set; everything else is a default
 };
 
@@ -121,6 +126,8 @@ struct Pool {
 
   std::string status_path;  ///< empty: off
   Address status_listen;    ///< its text is empty: off
+  int status_ready_queue = 0;         ///< connections; 0: off
+  Milliseconds status_ready_wait{};   ///< 0: off
   std::string ping_path;    ///< empty: off
   std::string ping_response = "pong";
 

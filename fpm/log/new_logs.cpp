@@ -12,20 +12,20 @@ namespace fpm::log {
 namespace {
 
 /// The bytes of the packet; the descriptors follow in the order of the bits in `flags`: log,
-/// access log, output log.
+/// access log, output log, slow log.
 struct Head {
   std::uint32_t magic = 0x46504c47;  // "FPLG"
   std::uint32_t generation = 0;
   std::uint32_t flags = 0;
 };
-constexpr std::size_t kLogs = 3;
+constexpr std::size_t kLogs = 4;
 
 }  // namespace
 
 os::Result<bool> send_new_logs(int channel, std::uint32_t generation, int log, int access_log,
-                               int output_log) {
+                               int output_log, int slow_log) {
   if (!os::all_was_read(channel)) return false;
-  const std::array<int, kLogs> all{log, access_log, output_log};
+  const std::array<int, kLogs> all{log, access_log, output_log, slow_log};
   Head head;
   head.generation = generation;
   std::array<int, kLogs> fds{};
@@ -57,7 +57,8 @@ os::Result<NewLogs> receive_new_logs(int channel) {
   }
   NewLogs logs;
   logs.generation = head.generation;
-  const std::array<os::UniqueFd*, kLogs> all{&logs.log, &logs.access_log, &logs.output_log};
+  const std::array<os::UniqueFd*, kLogs> all{&logs.log, &logs.access_log, &logs.output_log,
+                                                &logs.slow_log};
   std::size_t next = 0;
   for (std::size_t i = 0; i < kLogs; ++i) {
     if ((head.flags & 1U << i) != 0) *all[i] = std::move(packet->fds[next++]);

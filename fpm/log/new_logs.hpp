@@ -14,6 +14,7 @@ struct NewLogs {
   os::UniqueFd log;              ///< none: as before
   os::UniqueFd access_log;       ///< none: as before
   os::UniqueFd output_log;       ///< none: as before
+  os::UniqueFd slow_log;         ///< none: as before
 };
 
 /// Sends that over a worker's channel (SOCK_SEQPACKET), the descriptors (-1: none) borrowed. Does
@@ -21,7 +22,7 @@ struct NewLogs {
 /// was sent to it before: at most one packet of this size waits in a channel. Errors as of
 /// os::send_packet(): EAGAIN, ETOOMANYREFS, ENOBUFS and ENOMEM are worth another try.
 os::Result<bool> send_new_logs(int channel, std::uint32_t generation, int log, int access_log,
-                               int output_log = -1);
+                               int output_log = -1, int slow_log = -1);
 
 /// Reads one of those. Does not block. EAGAIN: none has come. EPROTO: something else came, or the
 /// end of the channel; it is worth no other try.

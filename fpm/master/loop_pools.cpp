@@ -139,8 +139,8 @@ os::Activity Master::Loop::activity() const {
     const scoreboard::Board::Counts counts = running->pool.board().counts();
     sum.active += counts.active;
     sum.idle += counts.idle;
-    sum.requests += running->pool.board().pulse().accepted.load(std::memory_order_relaxed);
-    sum.slow += running->pool.board().pulse().slow.load(std::memory_order_relaxed);
+    sum.requests += running->pool.totals().accepted.load(std::memory_order_relaxed);
+    sum.slow += running->pool.totals().slow.load(std::memory_order_relaxed);
   }
   return sum;
 }

@@ -42,16 +42,28 @@ os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config,
                        fmt::format("failed to open output log ({})", config.output_log));
     }
   }
+  if (!config.slowlog.empty()) {
+    auto opened = log::open_file(config.slowlog);
+    if (!opened) {
+      return os::Error(opened.error().code,
+                       fmt::format("failed to open slow log ({})", config.slowlog));
+    }
+    parts.slow_log = std::move(*opened);
+  }
   // One slot more than workers: for the successor of one that is on its last request.
   auto board = scoreboard::Board::create(config.max_children + 1);
   if (!board) return board.error();
+  auto ledger = scoreboard::Ledger::create();
+  if (!ledger) return ledger.error();
   parts.wakeup.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!parts.wakeup) return os::last_error("eventfd");
   return Parts{.config = &config,
                .identity = std::move(parts.identity),
                .listener = std::move(*listener),
                .access_log = std::move(parts.access_log),
+               .slow_log = std::move(parts.slow_log),
                .board = std::move(*board),
+               .ledger = std::make_shared<scoreboard::Ledger>(std::move(*ledger)),
                .wakeup = std::move(parts.wakeup)};
 }
 
@@ -199,8 +211,10 @@ bool Pool::spawn(int slot, Clock::time_point now) {
   auto spawned = spawner_.spawn({.pool = parts_.config,
                                  .identity = parts_.identity ? &*parts_.identity : nullptr,
                                  .board = &parts_.board,
+                                 .totals = &totals(),
                                  .listener = listener(),
                                  .access_log = parts_.access_log.get(),
+                                 .slow_log = parts_.slow_log.get(),
                                  .wakeup = wakeup(),
                                  .slot = slot,
                                  .log_generation = pulse().log_generation.load()});
@@ -338,15 +352,15 @@ bool Pool::relieve() {
 }
 
 void Pool::note_peaks() {
-  scoreboard::Pulse& pulse = parts_.board.pulse();
+  scoreboard::Totals& totals = this->totals();
   const auto active = static_cast<std::uint32_t>(parts_.board.counts().active);
-  if (active > pulse.max_active.load(std::memory_order_relaxed)) {
-    pulse.max_active.store(active, std::memory_order_relaxed);
+  if (active > totals.max_active.load(std::memory_order_relaxed)) {
+    totals.max_active.store(active, std::memory_order_relaxed);
   }
   if (active == 0) return;  // nobody can be waiting for long
   const unsigned queue = os::listen_queue_length(listener()).value_or(0);
-  if (queue > pulse.max_listen_queue.load(std::memory_order_relaxed)) {
-    pulse.max_listen_queue.store(queue, std::memory_order_relaxed);
+  if (queue > totals.max_listen_queue.load(std::memory_order_relaxed)) {
+    totals.max_listen_queue.store(queue, std::memory_order_relaxed);
   }
 }
 

@@ -18,6 +18,7 @@
 #include "fpm/policy/scaling.hpp"
 #include "fpm/policy/shutdown.hpp"
 #include "fpm/scoreboard/board.hpp"
+#include "fpm/scoreboard/ledger.hpp"
 
 namespace fpm::master {
 
@@ -45,7 +46,9 @@ class Pool {
     std::optional<os::Identity> identity;  ///< nothing: workers stay who the master is
     Listener listener;
     os::UniqueFd access_log;
+    os::UniqueFd slow_log;
     scoreboard::Board board;
+    std::shared_ptr<scoreboard::Ledger> ledger;
     os::UniqueFd wakeup;  ///< eventfd, non-blocking
   };
 
@@ -60,6 +63,7 @@ class Pool {
 
   const config::Pool& config() const { return *parts_.config; }
   scoreboard::Board& board() { return parts_.board; }
+  scoreboard::Totals& totals() const { return parts_.ledger->totals(); }
   int listener() const { return parts_.listener.fd(); }
   int wakeup() const { return parts_.wakeup.get(); }
   int workers() const { return workers_; }

@@ -21,7 +21,7 @@ using std::chrono::duration_cast;
 /// php-fpm's line, once each time the limit is reached, and its counter.
 void Pool::tell_limit(bool at_limit) {
   if (at_limit && !at_limit_) {
-    parts_.board.pulse().max_children_reached.fetch_add(1, std::memory_order_relaxed);
+    totals().max_children_reached.fetch_add(1, std::memory_order_relaxed);
     log::in_pool(log::Level::warning, config().name,
                  "server reached pm.max_children setting ({}), consider raising it",
                  config().max_children);
@@ -77,6 +77,15 @@ bool Pool::reopen_logs() {
       all = false;
     }
   }
+  if (parts_.slow_log) {
+    if (auto opened = log::open_file(config().slowlog)) {
+      parts_.slow_log = std::move(*opened);
+    } else {
+      log::in_pool(log::Level::error, config().name, "failed to reopen slow log ({}): {}",
+                   config().slowlog, opened.error().text());
+      all = false;
+    }
+  }
   pulse().log_generation.fetch_add(1, std::memory_order_release);
   for (auto& worker : slots_) {
     if (worker) worker->has_new_logs = false;
@@ -104,7 +113,8 @@ bool Pool::send_new_logs() {
 bool Pool::send_new_logs(const Worker& worker) {
   const auto sent = log::send_new_logs(worker.channel.get(), pulse().log_generation.load(),
                                        log::descriptor(), parts_.access_log.get(),
-                                       log::output_descriptor(config().name));
+                                       log::output_descriptor(config().name),
+                                       parts_.slow_log.get());
   if (sent) return *sent;
   const int code = sent.error().code;  // any other refusal passes
   return code == EPIPE || code == ECONNRESET || code == ENOTCONN;

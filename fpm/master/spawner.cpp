@@ -70,18 +70,21 @@ os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
   ::setpgid(0, 0);
   keep_log();
   set_stdio(ends);
-  os::close_all_but({place.listener, ends.channel.get(), place.access_log, place.wakeup,
-                     log::descriptor(), log::output_descriptor(place.pool->name)});
+  os::close_all_but({place.listener, ends.channel.get(), place.access_log, place.slow_log,
+                     place.wakeup, log::descriptor(),
+                     log::output_descriptor(place.pool->name)});
   forget_others_(*place.pool);
   const WorkerStart start{.config = config_,
                           .pool = *place.pool,
                           .identity = place.identity,
                           .board = *place.board,
+                          .totals = *place.totals,
                           .slot = place.slot,
                           .master_pid = master,
                           .listener = place.listener,
                           .channel = ends.channel.get(),
                           .access_log = place.access_log,
+                          .slow_log = place.slow_log,
                           .wakeup = place.wakeup,
                           .log = log::descriptor(),
                           .on_end = nullptr,

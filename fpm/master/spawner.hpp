@@ -14,8 +14,10 @@ struct WorkerPlace {
   const config::Pool* pool = nullptr;
   const os::Identity* identity = nullptr;  ///< null: workers stay who the master is
   scoreboard::Board* board = nullptr;
+  scoreboard::Totals* totals = nullptr;
   int listener = -1;
   int access_log = -1;
+  int slow_log = -1;
   int wakeup = -1;
   int slot = 0;
   std::uint32_t log_generation = 0;  ///< of the logs that are open now

@@ -11,6 +11,7 @@
 #include "fpm/os/fd.hpp"
 #include "fpm/os/identity.hpp"
 #include "fpm/scoreboard/board.hpp"
+#include "fpm/scoreboard/ledger.hpp"
 
 namespace fpm::master {
 
@@ -21,6 +22,7 @@ struct WorkerStart {
   const config::Pool& pool;
   const os::Identity* identity;  ///< to change to; null: stay who we are
   scoreboard::Board& board;
+  scoreboard::Totals& totals;
   int slot = 0;
   pid_t master_pid = 0;
 
@@ -28,6 +30,7 @@ struct WorkerStart {
   int listener = -1;
   int channel = -1;     ///< SOCK_SEQPACKET; reports go up, its end of file is the worker's end
   int access_log = -1;  ///< -1: none
+  int slow_log = -1;    ///< -1: none
   int wakeup = -1;      ///< eventfd: the last spare worker has been taken
   int log = -1;         ///< the master's log, when the worker's output is not captured
   /// This very process is the pool's one worker (--single), in the foreground: called when it has

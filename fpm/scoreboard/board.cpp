@@ -28,6 +28,14 @@ std::uint64_t clock_ns(clockid_t clock) {
 std::uint64_t monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
 std::uint64_t realtime_ns() { return clock_ns(CLOCK_REALTIME); }
 
+std::chrono::system_clock::time_point as_time(std::uint64_t ns) {
+  constexpr std::uint64_t kYear2200 = 7'258'118'400ULL * 1'000'000'000U;
+  const auto bounded = static_cast<std::int64_t>(std::min(ns, kYear2200));
+  return std::chrono::system_clock::time_point(
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(
+          std::chrono::nanoseconds(bounded)));
+}
+
 void Pen::text(const TextField& field, std::string_view text) {
   const std::size_t length = std::min(text.size(), field.capacity());
   // Only the words that are used, and the one with the zero byte.
@@ -54,7 +62,6 @@ os::Result<Board> Board::create(int slots) {
   board.stages_ = std::launder(reinterpret_cast<std::atomic<std::uint8_t>*>(base + stages_at));
   board.slots_begin_ = std::launder(reinterpret_cast<Slot*>(base + slots_at));
   board.slots_ = slots;
-  board.pulse_->started_ns.store(realtime_ns(), std::memory_order_relaxed);
   return board;
 }
 
@@ -102,15 +109,6 @@ bool copy_slot(const Slot& slot, Copy& copy) {
   return false;
 }
 
-std::chrono::system_clock::time_point as_time(std::uint64_t ns) {
-  // Bounded: a scribbled number must not overflow the calendar of whoever prints it.
-  constexpr std::uint64_t kYear2200 = 7'258'118'400ULL * 1'000'000'000U;
-  const auto bounded = static_cast<std::int64_t>(std::min(ns, kYear2200));
-  return std::chrono::system_clock::time_point(
-      std::chrono::duration_cast<std::chrono::system_clock::duration>(
-          std::chrono::nanoseconds(bounded)));
-}
-
 std::chrono::microseconds as_microseconds(std::uint64_t ns) {
   return std::chrono::microseconds(static_cast<std::int64_t>(ns / 1000));
 }
@@ -119,6 +117,7 @@ std::chrono::microseconds as_microseconds(std::uint64_t ns) {
 
 std::optional<WorkerSnapshot> Board::worker(int slot, std::uint64_t now_monotonic_ns) const {
   WorkerSnapshot seen;
+  seen.slot = slot;
   seen.stage = stage(slot);
   if (seen.stage == Stage::vacant) return std::nullopt;
   Copy copy{};
@@ -140,6 +139,7 @@ std::optional<WorkerSnapshot> Board::worker(int slot, std::uint64_t now_monotoni
   seen.request_id = copy.text(kRequestId);
   seen.status = static_cast<int>(copy.number(Field::status) % 1000);
   seen.script = copy.text(kScript);
+  seen.memory = copy.number(Field::private_bytes);
   if (is_idle(seen.stage)) {
     seen.last_cpu_percent = static_cast<double>(copy.number(Field::cpu_permyriad)) / 100.0;
     seen.last_memory = copy.number(Field::memory_bytes);
@@ -192,15 +192,9 @@ bool Board::anyone_accepts(int but) const {
 PoolSnapshot Board::snapshot(bool full) const {
   PoolSnapshot seen;
   seen.now = std::chrono::system_clock::now();
-  seen.started = as_time(pulse_->started_ns.load(std::memory_order_relaxed));
-  seen.accepted = pulse_->accepted.load(std::memory_order_relaxed);
-  seen.slow_requests = pulse_->slow.load(std::memory_order_relaxed);
-  seen.max_children_reached = pulse_->max_children_reached.load(std::memory_order_relaxed);
-  seen.max_listen_queue = pulse_->max_listen_queue.load(std::memory_order_relaxed);
   const Counts counted = counts();
   seen.idle = static_cast<unsigned>(counted.idle);
   seen.active = static_cast<unsigned>(counted.active);
-  seen.max_active = std::max(pulse_->max_active.load(std::memory_order_relaxed), seen.active);
   if (!full) return seen;
   const std::uint64_t now = monotonic_ns();
   for (int slot = 0; slot < slots_; ++slot) {

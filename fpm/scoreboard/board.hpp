@@ -112,5 +112,8 @@ class Board {
 /// CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds; no system call (vdso(7)).
 std::uint64_t monotonic_ns();
 std::uint64_t realtime_ns();
+/// A moment of CLOCK_REALTIME that was read from shared memory, bounded so that whoever prints it does not
+/// overflow the calendar.
+std::chrono::system_clock::time_point as_time(std::uint64_t realtime_ns);
 
 }  // namespace fpm::scoreboard

@@ -26,6 +26,11 @@ enum class Field : std::size_t {
   status,        ///< HTTP status of the answer; 0: not begun
   cpu_permyriad, ///< of the last request: hundredths of a percent of one processor
   memory_bytes,  ///< of the last request
+  private_bytes, ///< resident less shared of the worker, looked at once a second at most
+  request_id,    ///< of FastCGI, of the request under way
+  connection,    ///< number of the worker's descriptor of the client; 0: none
+  answer_begun,  ///< 1: set before the first byte of an answer leaves
+  slow_told,     ///< 1: the slow log has an entry of the request under way
   count,
 };
 
@@ -64,24 +69,17 @@ enum class Draining : std::uint32_t {
   serve_queue,  ///< it takes what waits in the queue, which is non-blocking now, and then ends
 };
 
-/// The pool as a whole; each group on a cache line of its own, since every request touches some.
+/// What workers and master tell each other of the generation as a whole; each group on a cache line of
+/// its own, since every request touches some.
 struct Pulse {
-  /// Requests read since the start: php-fpm's "accepted conn".
-  alignas(64) std::atomic<std::uint64_t> accepted;
-  alignas(64) std::atomic<std::uint64_t> slow;
-  std::atomic<std::uint64_t> timed_out;
-  std::atomic<std::uint64_t> aborted;
-  std::atomic<std::uint64_t> rejected;
-  std::atomic<std::uint64_t> max_children_reached;  ///< written by the master
-  std::atomic<std::uint32_t> max_active;            ///< likewise
-  std::atomic<std::uint32_t> max_listen_queue;      ///< likewise
-  std::atomic<std::uint64_t> started_ns;            ///< of the pool, CLOCK_REALTIME
   /// How many workers wait in accept. A hint that wakes the master in time; never shown.
   alignas(64) std::atomic<std::int32_t> spare;
   /// 1: the worker that leaves fewer than `threshold` in accept clears it and writes to the pool's
   /// eventfd.
   std::atomic<std::uint32_t> armed;
   std::atomic<std::int32_t> threshold;
+  /// 1: a worker that reaches accept for the first time writes to the eventfd too.
+  std::atomic<std::uint32_t> announce;
   /// Counted up when logs were opened anew: workers read their channel before the next line.
   std::atomic<std::uint32_t> log_generation;
   /// A Draining: whether workers accept again.

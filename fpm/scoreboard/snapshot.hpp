@@ -4,15 +4,63 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "fpm/scoreboard/histogram.hpp"
 #include "fpm/scoreboard/stage.hpp"
 
 namespace fpm::scoreboard {
+
+/// Why a request was not run.
+enum class Rejection : std::uint8_t {
+  queue_timeout,  ///< it had waited longer than request_queue_timeout
+  queue_full,     ///< the door's queue was full
+};
+inline constexpr std::size_t kRejections = 2;
+constexpr std::string_view rejection_name(Rejection reason) {
+  return reason == Rejection::queue_timeout ? "queue_timeout" : "queue_full";
+}
+
+/// Why a worker ended, as /metrics names it.
+enum class ExitCause : std::uint8_t {
+  done,     ///< by itself: pm.max_requests, pm.max_worker_lifetime, pm.max_memory
+  idle,     ///< the pool had too many idle workers
+  replaced, ///< a reload, or the stop of its pool or of the program
+  timeout,  ///< killed, with a request that was overdue
+  crash,    ///< a signal that nobody of ours sent, or an exit status other than 0
+  setup,    ///< it never reached accept
+};
+inline constexpr std::size_t kExitCauses = 6;
+constexpr std::string_view exit_cause_name(ExitCause cause) {
+  constexpr std::array<std::string_view, kExitCauses> names{"done",    "idle",  "replaced",
+                                                            "timeout", "crash", "setup"};
+  return names[static_cast<std::size_t>(cause) % kExitCauses];
+}
+
+/// What the master is about to do with a pool.
+enum class PoolState : std::uint32_t {
+  starting,  ///< its first workers are not there yet
+  serving,
+  failing,   ///< its workers do not start
+  drained,   ///< an operator took it out of service, or is about to
+  stopping,  ///< the program ends, or the pool goes
+};
+constexpr std::string_view pool_state_name(PoolState state) {
+  switch (state) {
+    case PoolState::starting: return "starting";
+    case PoolState::serving: return "serving";
+    case PoolState::failing: return "failing";
+    case PoolState::drained: return "drained";
+    case PoolState::stopping: return "stopping";
+  }
+  return "unknown";  // a number that some worker scribbled over
+}
 
 struct WorkerSnapshot {
   pid_t pid = 0;
@@ -27,6 +75,8 @@ struct WorkerSnapshot {
   std::uint64_t content_length = 0;
   std::string user;
   std::string script;
+  int slot = 0;
+  std::uint64_t memory = 0;  ///< bytes it has for itself (resident less shared); 0: not looked yet
   std::string remote;      ///< the front's address, "-" for UNIX sockets
   std::string request_id;  ///< empty: none
   int status = 0;          ///< of the answer that was begun; 0: none
@@ -60,6 +110,24 @@ struct PoolSnapshot {
   std::uint64_t slow_requests = 0;
   std::uint64_t memory_peak = 0;        ///< bytes
   std::vector<WorkerSnapshot> workers;  ///< those with a process, in the order of their slots
+
+  // Not php-fpm's.
+  unsigned max_children = 0;  ///< pm.max_children
+  PoolState state = PoolState::starting;
+  std::uint64_t timed_out = 0;
+  std::uint64_t killed = 0;
+  std::uint64_t aborted = 0;
+  std::array<std::uint64_t, kRejections> rejected{};  ///< by Rejection
+  std::uint64_t worker_starts = 0;
+  std::array<std::uint64_t, kExitCauses> worker_exits{};  ///< by ExitCause
+  std::uint64_t reloads = 0;
+  std::uint64_t reloads_failed = 0;
+  std::uint32_t generation = 0;
+  std::optional<std::chrono::system_clock::time_point> last_reload;
+  std::uint64_t memory = 0;                 ///< bytes, of all its workers
+  std::array<unsigned, 8> stages{};         ///< workers by Stage
+  HistogramSnapshot duration;
+  HistogramSnapshot queue_wait;
 };
 
 }  // namespace fpm::scoreboard

@@ -53,11 +53,12 @@ void answer_ping(const config::Pool& pool, Exchange& exchange) {
   if (wants_body(exchange)) exchange.write_all(pool.ping_response);
 }
 
-void answer_status(const config::Pool& pool, const scoreboard::Board& board, int listener,
-                   std::string& text, Exchange& exchange) {
+void answer_status(const config::Pool& pool, const scoreboard::Board& board,
+                   const scoreboard::Totals& totals, int listener, std::string& text, Exchange& exchange) {
   const std::string_view query = exchange.params().last_non_empty("QUERY_STRING");
   const bool full = status::wants_full(query);
   scoreboard::PoolSnapshot seen = board.snapshot(full);
+  scoreboard::read_totals(totals, seen);
   seen.name = pool.name;
   seen.process_manager = name_of(pool.pm);
   seen.listen_queue = os::listen_queue_length(listener);

@@ -5,6 +5,7 @@
 
 #include "fpm/config/config.hpp"
 #include "fpm/scoreboard/board.hpp"
+#include "fpm/scoreboard/ledger.hpp"
 #include "fpm/worker/exchange.hpp"
 
 namespace fpm::worker {
@@ -19,7 +20,8 @@ void answer_ping(const config::Pool& pool, Exchange& exchange);
 
 /// `listener`, borrowed, is asked for the length of its queue. `text` is the worker's buffer for
 /// the page and keeps its memory.
-void answer_status(const config::Pool& pool, const scoreboard::Board& board, int listener,
+void answer_status(const config::Pool& pool, const scoreboard::Board& board,
+                   const scoreboard::Totals& totals, int listener,
                    std::string& text, Exchange& exchange);
 
 }  // namespace fpm::worker

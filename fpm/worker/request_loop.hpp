@@ -32,6 +32,7 @@ class Worker {
       : start_(start),
         pool_(start.pool),
         pulse_(start.board.pulse()),
+        totals_(start.totals),
         pen_(start.board.pen(start.slot)),
         handler_(handler),
         allowed_(start.pool.listen_allowed_clients),
@@ -84,6 +85,7 @@ class Worker {
   const master::WorkerStart& start_;
   const config::Pool& pool_;
   scoreboard::Pulse& pulse_;
+  scoreboard::Totals& totals_;
   scoreboard::Pen pen_;
   handlers::Handler& handler_;
   AllowedClients allowed_;

@@ -113,7 +113,7 @@ Route Worker::choose_route() {
   last_ = last_ || lifespan_.is_last(pen_.read(Field::requests), began_ns_);
   pen_.enter(Stage::info, stage_bits());
   if (last_) call_master();  // for a successor that is there before this worker is missed
-  pulse_.accepted.fetch_add(1, std::memory_order_relaxed);
+  totals_.accepted.fetch_add(1, std::memory_order_relaxed);
   exchange_.start(begin_.id, begin_.role, as_time(began_ns_));
   access_log_.begin();
   note_start();
@@ -144,7 +144,7 @@ handlers::Outcome Worker::run(Route route) {
       answer_ping(pool_, exchange_);
       return {};
     case Route::status:
-      answer_status(pool_, start_.board, start_.listener, page_, exchange_);
+      answer_status(pool_, start_.board, totals_, start_.listener, page_, exchange_);
       return {};
     case Route::application:
       break;
@@ -201,9 +201,9 @@ void Worker::end(const handlers::Outcome& outcome) {
 void Worker::finish(const handlers::Outcome& outcome) {
   pen_.enter(Stage::finished, stage_bits());
   const std::uint64_t now = scoreboard::monotonic_ns();
-  if (outcome.end == handlers::End::timeout) pulse_.timed_out.fetch_add(1);
-  if (outcome.end == handlers::End::abort) pulse_.aborted.fetch_add(1);
-  if (outcome.end == handlers::End::rejected) pulse_.rejected.fetch_add(1);
+  if (outcome.end == handlers::End::timeout) totals_.timed_out.fetch_add(1);
+  if (outcome.end == handlers::End::abort) totals_.aborted.fetch_add(1);
+  if (outcome.end == handlers::End::rejected) totals_.rejected[0].fetch_add(1);
   log_channel_.follow(access_log_);
   access_log_.write(exchange_, wire_.peer(), outcome.end, now - began_ns_);
   pen_.update([&](scoreboard::Pen& pen) {

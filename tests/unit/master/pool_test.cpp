@@ -254,7 +254,7 @@ TEST_CASE("a dynamic pool keeps its spare workers and tells when it reaches its 
     f.look();
   }
   CHECK(f.pool->workers() == 3);
-  CHECK(f.pool->board().pulse().max_children_reached.load() == 1);
+  CHECK(f.pool->totals().max_children_reached.load() == 1);
 }
 
 TEST_CASE("process.max holds a pool back") {
