@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "fcgi/params.hpp"
@@ -23,7 +24,7 @@ namespace fpm::handlers {
 /// How a request ended.
 enum class End {
   ok,         ///< answered completely
-  timeout,    ///< request_terminate_timeout passed
+  timeout,    ///< its time was over, or its client's to send the body
   abort,      ///< the client went away or sent ABORT_REQUEST
   failed,     ///< the application failed before or while it answered
   rejected,   ///< not run: it had waited too long
@@ -37,6 +38,9 @@ struct Outcome {
   /// The answer was begun and could not be completed: the connection is closed in a way that the
   /// front can notice, and never kept (fronts must not take half a page for a whole one).
   bool truncated = false;
+  /// Something of the request still runs: the worker calls finish() when the client has its answer,
+  /// and does not keep the connection.
+  bool unfinished = false;
 };
 
 /// CPU time and memory that a request took where another process executed it.
@@ -95,6 +99,17 @@ class Exchange {
   /// worker itself has to end. A signal may bring it forward: a handler that waits blocks signals,
   /// looks here, and waits by ppoll(2) with the mask from before.
   virtual std::chrono::steady_clock::time_point deadline() const = 0;
+  /// When the request begins to be slow (request_slowlog_timeout); time_point::max(): never, or it has
+  /// been told already. A handler that waits wakes up then and calls tell_slow().
+  virtual std::chrono::steady_clock::time_point slow_at() const = 0;
+  /// Writes the request's entry of the slow log and its line in the log, once a request. `frames`:
+  /// where it is, the innermost first, each in php-fpm's form "[0x00007f6a516131a0] function()
+  /// file:line" where there is a stack; made of what strangers chose or not. Only so many are
+  /// written as request_slowlog_trace_depth says.
+  virtual void tell_slow(std::span<const std::string> frames) = 0;
+  /// Says that the request's time is up and that it is being ended, with `where` it was stuck, and
+  /// counts it. Once a request, by whoever ends it for its time.
+  virtual void tell_overdue(std::string_view where) = 0;
   /// CPU and memory of another process that executed the request, for status and access log.
   virtual void set_usage(const Usage& usage) = 0;
   /// The file that executes, for status, access log and slow log (at most 511 bytes are kept).
@@ -119,6 +134,12 @@ class Handler {
   /// the outcome says abort. Blocks until the request is over, in poll(2) and not longer than
   /// deadline() by more than some milliseconds. Does not throw.
   virtual Outcome handle(Exchange& exchange) = 0;
+  /// The client has its answer, and the connection is closed for writing: ends what still runs of a
+  /// request whose outcome said `unfinished`. The worker counts as busy meanwhile. Of `exchange` only
+  /// deadline(), params() and what writes logs or usage may be called. Blocks for
+  /// request_terminate_grace and a second at most, after deadline() with
+  /// request_terminate_timeout_track_finished. Does not throw.
+  virtual void finish(Exchange& exchange) { (void)exchange; }
 };
 
 /// The handler that a pool's configuration asks for. `pool` outlives it. `user` is whom the worker

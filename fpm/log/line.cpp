@@ -61,16 +61,6 @@ std::string_view local_time(Clock& clock, std::time_t second) {
   return {clock.text, clock.length};
 }
 
-void append_time(Line& line, bool micros) {
-  static Clock clock;
-  std::timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  append(line, "[");
-  append(line, local_time(clock, now.tv_sec));
-  if (micros) fmt::format_to(std::back_inserter(line), ".{:06}", now.tv_nsec / 1000);
-  append(line, "] ");
-}
-
 /// __builtin_FUNCTION() says "operator()" in a lambda; readers expect one word.
 std::string_view function_word(const char* function) {
   const std::string_view name = function != nullptr ? function : "";
@@ -88,6 +78,16 @@ void append_field(Line& line, std::string_view name, std::string_view text) {
 }
 
 }  // namespace
+
+void append_time(Line& line, bool micros) {
+  static Clock clock;
+  std::timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  append(line, "[");
+  append(line, local_time(clock, now.tv_sec));
+  if (micros) fmt::format_to(std::back_inserter(line), ".{:06}", now.tv_nsec / 1000);
+  append(line, "] ");
+}
 
 void append(Line& line, std::string_view text) {
   line.append(text.data(), text.data() + text.size());

@@ -35,6 +35,8 @@ struct Entry {
 };
 
 void append(Line& line, std::string_view text);
+/// "[22-Nov-2026 05:10:12] ", now, in local time; with `micros` "[22-Nov-2026 05:10:12.123456] ".
+void append_time(Line& line, bool micros);
 /// What stands before the text.
 void append_head(Line& line, Head head, const Entry& entry);
 /// Cuts to `limit` bytes, newline included, and ends the line; a newline inside would look like a

@@ -197,6 +197,15 @@ GroupEnd end_group(pid_t group, std::chrono::milliseconds grace,
   return end;
 }
 
+GroupEnd wait_for_group(pid_t group, Clock::time_point until) {
+  const ChildSignalBlocked blocked;
+  GroupEnd end;
+  end.gone = wait_until_gone(group, until, blocked, end.leader);
+  return end;
+}
+
+bool group_exists(pid_t group) { return ::kill(-group, 0) == 0 || errno != ESRCH; }
+
 Result<void> become_reaper() {
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) return last_error("prctl PR_SET_CHILD_SUBREAPER");
   if (::signal(SIGCHLD, SIG_DFL) == SIG_ERR) return last_error("signal SIGCHLD");
@@ -222,6 +231,8 @@ std::optional<std::string> read_proc(pid_t pid, const std::string& name) {
   const ssize_t size = ::read(fd.get(), buffer, sizeof buffer);
   if (size < 0) return {};
   std::string text(buffer, static_cast<std::size_t>(size));
+  while (!text.empty() && text.back() == '\0') text.pop_back();
+  std::replace(text.begin(), text.end(), '\0', ' ');  // cmdline
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   return text;
 }
@@ -254,30 +265,40 @@ std::string system_call_name(const std::string& number) {
   return number;
 }
 
-std::string describe(pid_t pid) {
-  const auto comm = read_proc(pid, "comm");
-  std::string text = "pid " + std::to_string(pid) + " (" + comm.value_or("ended") + ")";
+std::string waiting_place(pid_t pid) {
   const auto call = read_proc(pid, "syscall");
   const auto channel = read_proc(pid, "wchan");
-  if (call && call->starts_with("running")) return text + " is running";
+  if (call && call->starts_with("running")) return "is running";
   const bool channel_known = channel && !channel->empty() && *channel != "0";
-  if (!call && !channel_known) return text + ", where it waits may not be read";
-  text += channel_known ? " waits in " + *channel : " waits";
+  if (!call && !channel_known) return "waits where it may not be read";
+  const std::string text = channel_known ? "waits in " + *channel : "waits";
   if (!call) return text + " (its system call may not be read)";
   return text + " (system call " + system_call_name(call->substr(0, call->find(' '))) + ")";
 }
 
 }  // namespace
 
-std::string whereabouts(pid_t pid) {
-  std::string text = describe(pid);
-  for (int generation = 1; generation < 3; ++generation) {
+std::vector<Place> places_of(pid_t pid) {
+  constexpr std::size_t kMost = 3;
+  constexpr std::size_t kCommand = 256;
+  std::vector<Place> places;
+  while (pid > 0 && places.size() < kMost) {
+    const auto name = read_proc(pid, "comm");
+    places.push_back({pid, name.value_or("ended"),
+                      name ? waiting_place(pid) : std::string("is gone"),
+                      read_proc(pid, "cmdline").value_or("").substr(0, kCommand)});
     const auto children =
         read_proc(pid, "task/" + std::to_string(pid) + "/children");  // CONFIG_PROC_CHILDREN
-    if (!children || children->empty()) break;
-    pid = static_cast<pid_t>(std::strtol(children->c_str(), nullptr, 10));
-    if (pid <= 0) break;
-    text += "; its child " + describe(pid);
+    pid = children ? static_cast<pid_t>(std::strtol(children->c_str(), nullptr, 10)) : 0;
+  }
+  return places;
+}
+
+std::string whereabouts(pid_t pid) {
+  std::string text;
+  for (const Place& place : places_of(pid)) {
+    if (!text.empty()) text += "; its child ";
+    text += "pid " + std::to_string(place.pid) + " (" + place.name + ") " + place.waits;
   }
   return text;
 }

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "fpm/os/fd.hpp"
 
@@ -77,6 +78,13 @@ struct GroupEnd {
 GroupEnd end_group(pid_t group, std::chrono::milliseconds grace,
                    std::chrono::milliseconds patience);
 
+/// Waits until no process of the group is left, at most until `until`; ends none. The same rules. A
+/// caller that looks at something else meanwhile waits in slices. Source: wait4(2).
+GroupEnd wait_for_group(pid_t group, std::chrono::steady_clock::time_point until);
+
+/// Some process of the group is there, be it one that ended and was not waited for. Source: kill(2).
+bool group_exists(pid_t group);
+
 /// Makes the caller the parent of its descendants' orphans, gives SIGCHLD its default action (if
 /// it were ignored, no child could be waited for) and ignores SIGPIPE (a child may end before it
 /// has read its input). Source: prctl(2) PR_SET_CHILD_SUBREAPER.
@@ -86,10 +94,21 @@ Result<void> become_reaper();
 /// expected to be waited for. @return how many. Does not block.
 int reap_orphans();
 
-/// Where a process is stuck, in words for the log: "pid 7 (sh) waits in do_wait (system call
-/// wait4); its child pid 8 (sleep) waits in hrtimer_nanosleep (system call clock_nanosleep)". Says
-/// so if that may not be read. Follows at most three generations of first children. Does not
-/// block. Source: proc(5) wchan, syscall.
+/// Where one process is stuck.
+struct Place {
+  pid_t pid = -1;
+  std::string name;     ///< of its program, as ps(1) shows it; "ended" if it is gone
+  std::string waits;    ///< "waits in do_wait (system call wait4)", or that this may not be read
+  std::string command;  ///< its arguments with blanks between, cut to 256 bytes; may be empty
+};
+
+/// Where a process is stuck, and its first child, and that one's: the outermost first, at most
+/// three. What they hold was chosen by strangers. Does not block. Source: proc(5) wchan, syscall.
+std::vector<Place> places_of(pid_t pid);
+
+/// The same in words for the log: "pid 7 (sh) waits in do_wait (system call wait4); its child pid 8
+/// (sleep) waits in hrtimer_nanosleep (system call clock_nanosleep)". Says so if that may not be
+/// read.
 std::string whereabouts(pid_t pid);
 
 }  // namespace fpm::os

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
@@ -9,6 +10,7 @@
 #include <iterator>
 
 #include "fpm/log/log.hpp"
+#include "fpm/worker/late_requests.hpp"
 #include "fpm/worker/signals.hpp"
 
 namespace fpm::worker {
@@ -31,15 +33,15 @@ std::string_view status_text(int status) {
   return "500 Internal Server Error";
 }
 
-Exchange::Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen)
-    : pool_(pool), output_(pool), wire_(wire), pen_(pen) {}
+Exchange::Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen, LateRequests* late)
+    : pool_(pool), output_(pool), wire_(wire), pen_(pen), late_(late) {}
 
 void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point began) {
   id_ = id;
   role_ = role;
   began_ = began;
   body_ = {};
-  aborted_ = gone_ = begun_ = false;
+  aborted_ = gone_ = begun_ = told_slow_ = false;
   status_ = 0;
   body_bytes_ = 0;
   usage_ = {};
@@ -137,14 +139,21 @@ void Exchange::begin(int status, std::string_view header_block) {
   status_ = status;
   header_length_ = std::min(header_block.size(), header_.size());
   std::copy_n(header_block.data(), header_length_, header_.data());
+  mark_answer_begun();
   if (header_block.size() > room()) send_all();
   wire_.writer().out(header_block);
   if (held_error_length_ > 0) {
     wire_.writer().err({held_error_.data(), held_error_length_});
     held_error_length_ = 0;
   }
-  pen_.update([&](scoreboard::Pen& pen) {
-    pen.number(scoreboard::Field::status, static_cast<std::uint64_t>(status));
+}
+
+/// In shared memory, before the first byte can leave: a master that answers in the place of a worker
+/// that does not react would else send a second answer.
+void Exchange::mark_answer_begun() {
+  pen_.update([this](scoreboard::Pen& pen) {
+    pen.number(scoreboard::Field::answer_begun, 1);
+    pen.number(scoreboard::Field::status, static_cast<std::uint64_t>(status_));
   });
 }
 
@@ -202,6 +211,35 @@ steady_clock::time_point Exchange::deadline() const {
   return began_ + pool_.request_terminate_timeout;
 }
 
+steady_clock::time_point Exchange::slow_at() const {
+  if (told_slow_ || late_ == nullptr || pool_.request_slowlog_timeout.count() == 0) {
+    return steady_clock::time_point::max();
+  }
+  return began_ + pool_.request_slowlog_timeout;
+}
+
+log::LateRequest Exchange::late_request() const {
+  return {.pid = ::getpid(),
+          .script = script_length_ > 0 ? script() : params().last_non_empty("SCRIPT_FILENAME"),
+          .method = params().last_non_empty("REQUEST_METHOD"),
+          .uri = uri(),
+          .query = params().last_non_empty("QUERY_STRING"),
+          .taken = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() -
+                                                                         began_)};
+}
+
+void Exchange::tell_slow(std::span<const std::string> frames) {
+  told_slow_ = true;
+  if (late_ == nullptr) return;
+  pen_.update([](scoreboard::Pen& pen) { pen.number(scoreboard::Field::slow_told, 1); });
+  late_->slow(late_request(), request_id(), frames);
+}
+
+void Exchange::tell_overdue(std::string_view where) {
+  if (late_ != nullptr) late_->overdue(late_request(), request_id());
+  log(log::Level::warning, where);
+}
+
 void Exchange::set_script(std::string_view path) {
   script_length_ = std::min(path.size(), script_.size());
   std::copy_n(path.data(), script_length_, script_.data());
@@ -228,11 +266,16 @@ std::string_view Exchange::request_id() const {
 }
 
 void Exchange::end(std::uint32_t app_status) {
-  if (output_.wanted()) output_.end(request_id());
+  end_output();
+  if (!begun_) mark_answer_begun();
   if (!begun_ && held_error_length_ > 0) {
     wire_.writer().err({held_error_.data(), held_error_length_});
   }
   wire_.writer().end(app_status);
+}
+
+void Exchange::end_output() {
+  if (output_.wanted()) output_.end(request_id());
 }
 
 std::optional<std::string_view> Exchange::response_header(std::string_view name) const {

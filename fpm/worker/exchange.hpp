@@ -7,17 +7,21 @@
 #include <string_view>
 
 #include "fpm/handlers/handler.hpp"
+#include "fpm/log/slow_log.hpp"
 #include "fpm/scoreboard/board.hpp"
 #include "fpm/worker/script_output.hpp"
 #include "fpm/worker/wire.hpp"
 
 namespace fpm::worker {
 
+class LateRequests;
+
 /// A request from the end of its parameters to the last byte of its answer. Reused from request to
 /// request; allocates nothing.
 class Exchange final : public handlers::Exchange {
  public:
-  Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen);
+  /// `late`, borrowed, tells slow and overdue requests; null: nobody does.
+  Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen, LateRequests* late = nullptr);
 
   /// A request's parameters are complete.
   void start(std::uint16_t id, fcgi::Role role, std::chrono::steady_clock::time_point began);
@@ -38,6 +42,9 @@ class Exchange final : public handlers::Exchange {
   void write_error(std::string_view text) override;
   void answer(int status, std::string_view reason) override;
   std::chrono::steady_clock::time_point deadline() const override;
+  std::chrono::steady_clock::time_point slow_at() const override;
+  void tell_slow(std::span<const std::string> frames) override;
+  void tell_overdue(std::string_view where) override;
   void set_usage(const handlers::Usage& usage) override { usage_ = usage; }
   void set_script(std::string_view path) override;
   bool output(std::string_view bytes) override;
@@ -52,6 +59,8 @@ class Exchange final : public handlers::Exchange {
   void end(std::uint32_t app_status);
   /// Sends the rest. @return the client took it.
   bool send_all() { return wire_.send_all(deadline()); }
+  /// What the application has printed to the end of its last line, after END_REQUEST.
+  void end_output();
 
   // For the access log and the scoreboard.
   int status() const { return status_; }
@@ -68,11 +77,14 @@ class Exchange final : public handlers::Exchange {
  private:
   void parse();
   void compose_uri();
+  void mark_answer_begun();
+  log::LateRequest late_request() const;
 
   const config::Pool& pool_;
   ScriptOutput output_;
   Wire& wire_;
   scoreboard::Pen pen_;
+  LateRequests* late_;
 
   std::uint16_t id_ = 0;
   fcgi::Role role_ = fcgi::Role::responder;
@@ -81,6 +93,7 @@ class Exchange final : public handlers::Exchange {
   bool aborted_ = false;  // ABORT_REQUEST
   bool gone_ = false;     // the connection has ended
   bool begun_ = false;
+  bool told_slow_ = false;
   bool head_only_ = false;
   int status_ = 0;
   std::uint64_t body_bytes_ = 0;

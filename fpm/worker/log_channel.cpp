@@ -19,6 +19,7 @@ void LogChannel::take(AccessLog& access_log, std::uint32_t now) {
     }
     if (logs->log) log::use_descriptor(std::move(logs->log));
     if (logs->access_log) access_log.use(std::move(logs->access_log));
+    if (logs->slow_log && slow_log_ != nullptr) slow_log_->use(std::move(logs->slow_log));
     log::use_output_descriptor(access_log.pool(), std::move(logs->output_log));
     seen_ = logs->generation;
   }

@@ -33,7 +33,13 @@ bool Worker::read_headers() {
   if (!first_on_connection_ && !wait_for_next_request()) return false;
   // Before the stage: who sees the stage holds the request to its limit, and without this would
   // count from the request before it and kill this worker.
-  pen_.update([&](scoreboard::Pen& pen) { pen.number(Field::request_started_ns, began_ns_); });
+  pen_.update([&](scoreboard::Pen& pen) {
+    pen.number(Field::request_started_ns, began_ns_);
+    pen.number(Field::request_id, 0);  // not known yet: nobody else can answer it
+    pen.number(Field::connection, static_cast<std::uint64_t>(wire_.fd()));
+    pen.number(Field::answer_begun, 0);
+    pen.number(Field::slow_told, 0);
+  });
   pen_.enter(Stage::reading_headers);
   // Only now: a master that looks at once must not take this worker for an idle one.
   if (first_on_connection_) leave_accept();

@@ -10,6 +10,7 @@
 #include "fpm/worker/allowed.hpp"
 #include "fpm/worker/builtin.hpp"
 #include "fpm/worker/exchange.hpp"
+#include "fpm/worker/late_requests.hpp"
 #include "fpm/worker/lifespan.hpp"
 #include "fpm/worker/log_channel.hpp"
 #include "fpm/worker/signals.hpp"
@@ -36,9 +37,11 @@ class Worker {
         pen_(start.board.pen(start.slot)),
         handler_(handler),
         allowed_(start.pool.listen_allowed_clients),
-        exchange_(start.pool, wire_, pen_),
+        exchange_(start.pool, wire_, pen_, &late_requests_),
         access_log_(start.pool, start.access_log, start.master_pid),
-        log_channel_(start.channel, pulse_.log_generation, start.log_generation),
+        slow_log_(start.slow_log, start.pool.request_slowlog_trace_depth),
+        log_channel_(start.channel, pulse_.log_generation, start.log_generation, &slow_log_),
+        late_requests_(start.pool, totals_, log_channel_, access_log_, slow_log_),
         lifespan_(start.pool, scoreboard::monotonic_ns(),
                   scoreboard::realtime_ns() * 6364136223846793005U +
                       static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {}
@@ -92,7 +95,9 @@ class Worker {
   Wire wire_;
   Exchange exchange_;
   AccessLog access_log_;
+  log::SlowLog slow_log_;
   LogChannel log_channel_;
+  LateRequests late_requests_;
   Lifespan lifespan_;
   std::string page_;  // of the status page
 

@@ -124,9 +124,16 @@ void Wire::drain() {
   }
 }
 
+void Wire::end() {
+  if (all_was_read()) {
+    drop();
+  } else {
+    ::shutdown(socket_.get(), SHUT_WR);
+  }
+}
+
 void Wire::close() {
-  // After a whole request all input has been read, and a plain close loses nothing.
-  if (is_open() && !failed_ && !(parser_.input_ended() && unparsed_.empty())) drain();
+  if (is_open() && !all_was_read()) drain();
   drop();
 }
 

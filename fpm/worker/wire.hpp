@@ -54,6 +54,9 @@ class Wire {
   /// A send has failed: the peer is gone.
   bool failed() const { return failed_; }
 
+  /// The peer has all it gets: closes if all its input has been read, else only for writing, and
+  /// close() is to follow, when there is time for it.
+  void end();
   /// Closes. If the peer is still sending, its input is drained first (2 s of silence, 5 s or 64 MB
   /// in all): a close with unread input makes it lose the response (fronts.md rule 9).
   void close();
@@ -61,6 +64,8 @@ class Wire {
   void drop();
 
  private:
+  /// A plain close loses nothing.
+  bool all_was_read() const { return failed_ || (parser_.input_ended() && unparsed_.empty()); }
   void drain();
 
   static constexpr std::size_t kBuffer = 64 * 1024;

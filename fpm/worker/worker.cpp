@@ -125,6 +125,7 @@ void Worker::note_start() {
   const std::string_view length = params.last_non_empty("CONTENT_LENGTH");
   std::array<char, 64> user_buffer;
   pen_.update([&](scoreboard::Pen& pen) {
+    pen.number(Field::request_id, begin_.id);
     pen.number(Field::content_length, parse_length(length));
     pen.number(Field::status, 0);
     pen.text(scoreboard::kMethod, params.last_non_empty("REQUEST_METHOD"));
@@ -180,8 +181,8 @@ bool Worker::is_abandoned() {
 }
 
 bool Worker::may_keep(const handlers::Outcome& outcome) const {
-  return begin_.keep_conn && !outcome.truncated && outcome.end != handlers::End::abort &&
-         !wire_.failed() && wire_.parser().input_ended() && may_take_more() &&
+  return begin_.keep_conn && !outcome.truncated && !outcome.unfinished &&
+         outcome.end != handlers::End::abort && !wire_.failed() && wire_.parser().input_ended() && may_take_more() &&
          start_.board.anyone_accepts(start_.slot);
 }
 
@@ -195,13 +196,16 @@ void Worker::end(const handlers::Outcome& outcome) {
   if (!delivered) wire_.drop();
   wire_.parser().request_done();
   // The client must not wait for what follows: the connection ends before the log is written.
-  if (!keep_ && wire_.is_open()) wire_.close();
+  if (!keep_ && wire_.is_open()) wire_.end();
 }
 
 void Worker::finish(const handlers::Outcome& outcome) {
   pen_.enter(Stage::finished, stage_bits());
   const std::uint64_t now = scoreboard::monotonic_ns();
-  if (outcome.end == handlers::End::timeout) totals_.timed_out.fetch_add(1);
+  if (outcome.unfinished) {
+    handler_.finish(exchange_);
+    exchange_.end_output();
+  }
   if (outcome.end == handlers::End::abort) totals_.aborted.fetch_add(1);
   if (outcome.end == handlers::End::rejected) totals_.rejected[0].fetch_add(1);
   log_channel_.follow(access_log_);
@@ -213,7 +217,8 @@ void Worker::finish(const handlers::Outcome& outcome) {
     pen.number(Field::memory_bytes, exchange_.usage().peak_bytes);
   });
   first_on_connection_ = false;
-  last_took_ns_ = now - began_ns_;
+  // Clients may have waited in the queue for all that this worker did.
+  last_took_ns_ = (outcome.unfinished ? scoreboard::monotonic_ns() : now) - began_ns_;
   if (!last_ && lifespan_.grown_too_large(now)) {
     last_ = true;
     keep_ = false;

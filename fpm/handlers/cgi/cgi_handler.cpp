@@ -112,10 +112,21 @@ Outcome CgiHandler::handle(Exchange& exchange) {
   try {
     return execute(exchange);
   } catch (const std::exception& error) {  // memory that ran out
+    run_.reset();
     say(exchange, log::Level::error, fmt::format("the request failed: {}", error.what()));
     if (!exchange.begun()) exchange.answer(503, sentence_for(503));
     return {End::failed, 0, exchange.begun()};
   }
+}
+
+void CgiHandler::finish(Exchange& exchange) {
+  if (!run_) return;
+  try {
+    run_->conclude();
+  } catch (const std::exception& error) {
+    say(exchange, log::Level::error, fmt::format("the request failed: {}", error.what()));
+  }
+  run_.reset();
 }
 
 Outcome CgiHandler::execute(Exchange& exchange) {
@@ -147,7 +158,9 @@ Outcome CgiHandler::run(Exchange& exchange, const Script& script) {
   }
   auto started = start_script(script, environment);
   if (started.has_error()) return not_started(exchange, script, started.error());
-  const Outcome outcome = Run(exchange, pool_, script.path, std::move(*started), buffer_, since).go();
+  run_ = std::make_unique<Run>(exchange, pool_, script.path, std::move(*started), buffer_, since);
+  const Outcome outcome = run_->go();
+  if (!outcome.unfinished) run_.reset();
   if (buffer_.size() > kBuffer) {  // an answer had to be kept back
     buffer_.resize(kBuffer);
     buffer_.shrink_to_fit();

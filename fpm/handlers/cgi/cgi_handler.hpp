@@ -1,9 +1,11 @@
 // The cgi handler: one process per request (RFC 3875).
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "fpm/handlers/cgi/run.hpp"
 #include "fpm/handlers/cgi/script.hpp"
 #include "fpm/handlers/handler.hpp"
 #include "fpm/os/child.hpp"
@@ -19,6 +21,7 @@ class CgiHandler final : public Handler {
 
   os::Result<void> start() override;
   Outcome handle(Exchange& exchange) override;
+  void finish(Exchange& exchange) override;
 
  private:
   Outcome execute(Exchange& exchange);
@@ -30,6 +33,7 @@ class CgiHandler final : public Handler {
   const os::Identity user_;
   config::Variables base_;
   std::vector<char> buffer_;
+  std::unique_ptr<Run> run_;  // of the request under way
   bool told_repeated_ = false;
 };
 

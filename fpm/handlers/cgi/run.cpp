@@ -19,24 +19,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// From TERM to KILL. The client of a request that timed out waits for it.
-constexpr milliseconds kGrace{20};
-// For a process to go after KILL; longer only where the kernel holds it (a dead file server).
-constexpr milliseconds kPatience{1000};
 // How long a body may stand still before an answer that waits for its end begins without it.
 constexpr milliseconds kStall{200};
 
 // How much of an answer is kept back while the body flows, see held_until().
 constexpr std::size_t kMostHeld = 1024 * 1024;
-
-std::size_t waiting_in(int fd) {
-  int bytes = 0;
-  return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
-}
-
-std::chrono::microseconds duration_of(const timeval& time) {
-  return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
-}
 
 timespec time_until(Clock::time_point moment) {
   const auto now = Clock::now();  // compared first: time_point::min() - now does not fit
@@ -50,11 +37,16 @@ timespec time_until(Clock::time_point moment) {
 
 }  // namespace
 
-Run::Run(Exchange& exchange, const config::Pool& pool, const std::string& path, Started started,
+std::size_t waiting_in(int fd) {
+  int bytes = 0;
+  return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
+Run::Run(Exchange& exchange, const config::Pool& pool, std::string path, Started started,
          std::vector<char>& buffer, Clock::time_point since)
     : exchange_(exchange),
       pool_(pool),
-      path_(path),
+      path_(std::move(path)),
       since_(since),
       pid_(started.child.pid),
       pidfd_(std::move(started.child.pidfd)),
@@ -67,14 +59,12 @@ Run::Run(Exchange& exchange, const config::Pool& pool, const std::string& path, 
         say(exchange, log::Level::warning, fmt::format("script said into stderr: \"{}\"", line));
       }) {}
 
-Run::~Run() {
-  if (pid_ > 0) os::end_group(pid_, milliseconds(0), kPatience);
-}
-
 Outcome Run::go() {
   // An authorizer has no body, and mod_authnz_fcgi sends no STDIN record whose end could be
   // waited for.
   if (exchange_.role() == fcgi::Role::authorizer) in_.reset();
+  const os::SignalsBlocked blocked;
+  waiting_mask_ = blocked.before();
   for (;;) {
     if (!discard_ && exchange_.aborted()) {
       if (pool_.request_on_abort != config::OnAbort::go_on) return client_gone();
@@ -84,7 +74,9 @@ Outcome Run::go() {
     if (ended_) read_output();
     if (!pass_output()) return malformed();
     if (drained()) return finish();
-    if (!wait_for_events()) return timed_out();
+    const Due due = wait_for_events();
+    if (due == Due::deadline) return timed_out();
+    if (due == Due::body) return body_missing();
   }
 }
 
@@ -109,8 +101,22 @@ void Run::feed_input() {
   if (exchange_.body_ended() || discard_) in_.reset();
 }
 
-// @return false if the request's time is up.
-bool Run::wait_for_events() {
+// The script may still want some of the body, has all that came, and the client owes the rest.
+bool Run::waits_for_body() const {
+  return in_ && pool_.request_body_timeout.count() > 0 && exchange_.body().empty() &&
+         !exchange_.body_ended();
+}
+
+// When a wait ends though nothing happens.
+Clock::time_point Run::wake_at() const {
+  auto wake = std::min(exchange_.deadline(), exchange_.slow_at());
+  const bool holding = header_.state() == HeaderParser::State::complete && !exchange_.begun();
+  if (holding) wake = std::min(wake, held_until());
+  if (waits_for_body()) wake = std::min(wake, body_moved_ + pool_.request_body_timeout);
+  return wake;
+}
+
+Run::Due Run::wait_for_events() {
   pollfd fds[5] = {};
   enum { client, in, out, err, script };
   for (auto& entry : fds) entry.fd = -1;
@@ -122,17 +128,19 @@ bool Run::wait_for_events() {
   if (err_) fds[err] = {err_.get(), POLLIN, 0};
   if (!ended_) fds[script] = {pidfd_.get(), POLLIN, 0};
 
-  const auto deadline = exchange_.deadline();
-  const bool holding = header_.state() == HeaderParser::State::complete && !exchange_.begun();
-  const auto wake = holding ? std::min(deadline, held_until()) : deadline;
+  const auto wake = wake_at();
   const bool limited = wake != Clock::time_point::max();
   const timespec time = limited ? time_until(wake) : timespec{};
   // Signals come in here and nowhere else: one that moves the deadline (the worker is to end) is
   // not missed between the look at the deadline and the wait.
-  const int ready =
-      ::ppoll(fds, std::size(fds), limited ? &time : nullptr, &signals_blocked_.before());
-  if (limited && Clock::now() >= deadline) return false;  // else what is held back may go
-  if (ready <= 0) return true;                            // EINTR: deadline() is looked at anew
+  const int ready = ::ppoll(fds, std::size(fds), limited ? &time : nullptr, &waiting_mask_);
+  const auto now = Clock::now();
+  if (now >= exchange_.slow_at()) tell_slow();
+  if (now >= exchange_.deadline()) return Due::deadline;  // moved, perhaps, by a signal
+  if (ready == 0 && waits_for_body() && now >= body_moved_ + pool_.request_body_timeout) {
+    return Due::body;
+  }
+  if (ready <= 0) return Due::nothing;
 
   if (fds[client].revents != 0) exchange_.pump();
   if (fds[err].revents != 0) read_errors();
@@ -141,7 +149,7 @@ bool Run::wait_for_events() {
   } else if (fds[out].revents != 0) {
     read_output();
   }
-  return true;
+  return Due::nothing;
 }
 
 void Run::read_output() {
@@ -170,7 +178,7 @@ void Run::read_errors() {
   const ssize_t got = ::read(err_.get(), text, sizeof text);
   if (got > 0) {
     const std::string_view piece(text, static_cast<std::size_t>(got));
-    exchange_.write_error(piece);
+    if (!answered_) exchange_.write_error(piece);
     if (!exchange_.output(piece)) error_lines_.feed(piece);
   } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
     err_.reset();
@@ -220,92 +228,6 @@ bool Run::pass_output() {
   }
   if (begin_ == end_) begin_ = end_ = 0;
   return true;
-}
-
-// --- Ends -------------------------------------------------------------------------------------
-
-Outcome Run::finish() {
-  os::Ended ended;
-  if (pool_.cgi_background == config::Background::kill) {
-    ended = end_script();
-  } else {
-    ended = os::reap_child(pid_).value_or(os::Ended{});
-    pid_ = -1;
-    take_usage(ended);
-    error_lines_.end();
-  }
-  if (discard_) return {End::abort, ended.code(), false};
-  if (header_.state() != HeaderParser::State::complete) return no_header(ended);
-  if (!ended.by_signal()) return {End::ok, ended.code(), false};
-  say(exchange_, log::Level::warning,
-      fmt::format("script {} (pid {}) {} in the middle of its answer", path_, ended.pid,
-                  ended.text()));
-  return {End::failed, ended.code(), true};
-}
-
-Outcome Run::client_gone() {
-  const os::Ended ended = end_script();
-  return {End::abort, ended.code(), exchange_.begun()};
-}
-
-Outcome Run::timed_out() {
-  const std::string where = ended_ ? "its client does not take the answer" : os::whereabouts(pid_);
-  const pid_t pid = pid_;
-  const auto taken = std::chrono::duration<double>(Clock::now() - since_).count();
-  const os::Ended ended = end_script();
-  const bool stopping = exchange_.deadline() == Clock::time_point::min();
-  say(exchange_, log::Level::warning,
-      fmt::format("script {} (pid {}) {} after {:.3f} s, terminated: {}", path_, pid,
-                  stopping ? "had to stop with its worker" : "timed out", taken, where));
-  const bool begun = exchange_.begun();
-  if (!begun) exchange_.answer(504, "The application took too long to answer.");
-  return {End::timeout, ended.code(), begun};
-}
-
-Outcome Run::malformed() {
-  const os::Ended ended = end_script();
-  say(exchange_, log::Level::error,
-      fmt::format("script {} (pid {}) gave no proper header: {}", path_, ended.pid,
-                  header_.problem()));
-  exchange_.answer(502, "The application did not give a proper answer.");
-  return {End::failed, ended.code(), false};
-}
-
-Outcome Run::no_header(const os::Ended& ended) {
-  say(exchange_, log::Level::error,
-      fmt::format("script {} (pid {}) {} {}", path_, ended.pid, ended.text(),
-                  header_.begun() ? "before its header was complete" : "without an answer"));
-  exchange_.answer(502, "The application ended without an answer.");
-  return {End::failed, ended.code(), false};
-}
-
-// Ends the script with its whole process group and waits for all of it.
-os::Ended Run::end_script() {
-  // Nobody reads on: a script that writes while it cleans up gets EPIPE instead of waiting for us.
-  in_.reset();
-  out_.reset();
-  const pid_t pid = std::exchange(pid_, -1);
-  const os::GroupEnd end = os::end_group(pid, kGrace, kPatience);
-  for (int reads = 0; err_ && reads < 16 && waiting_in(err_.get()) > 0; ++reads) read_errors();
-  err_.reset();
-  error_lines_.end();
-  if (!end.gone) {
-    say(exchange_, log::Level::error,
-        fmt::format("process group {} of script {} does not end: {}", pid, path_,
-                    os::whereabouts(pid)));
-  }
-  os::Ended ended = end.leader.value_or(os::Ended{});
-  ended.pid = pid;
-  take_usage(ended);
-  return ended;
-}
-
-void Run::take_usage(const os::Ended& ended) {
-  Usage usage;
-  usage.user = duration_of(ended.usage.ru_utime);
-  usage.system = duration_of(ended.usage.ru_stime);
-  usage.peak_bytes = static_cast<std::size_t>(ended.usage.ru_maxrss) * 1024;  // getrusage(2): KiB
-  exchange_.set_usage(usage);
 }
 
 }  // namespace fpm::handlers::cgi

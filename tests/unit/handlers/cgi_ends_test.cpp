@@ -49,24 +49,114 @@ TEST_CASE("a script that runs too long is answered with 504 and its whole group 
   CHECK(exchange.status == 504);
   CHECK(taken >= 200ms);
   CHECK(taken < 5s);  // 205 to 250 ms on a machine that does nothing else
-  CHECK(exchange.logged("timed out after "));
+  CHECK(exchange.overdue == 1);
   CHECK(exchange.logged("script " + script + " (pid "));
   CHECK(Rig::group_is_gone(to_pid(rig.content("pid"))));
   CHECK(exchange.logged("\"bye\""));  // what it says on its way out is not lost
 }
 
-TEST_CASE("a script that ignores TERM is killed, and its children with it") {
+TEST_CASE("a script that ignores TERM is killed after the grace, its client does not wait for it") {
   Rig rig;
+  rig.pool.request_terminate_grace = 300ms;
   rig.fifo("never");
   FakeExchange exchange;
   exchange.limit = Clock::now() + 100ms;
   const Outcome outcome = rig.run(
       exchange, rig.script("trap '' TERM; echo $$ > pid; cat < never & cat < never & wait"));
   CHECK(outcome.end == End::timeout);
-  CHECK(outcome.app_status == 128 + SIGKILL);
+  CHECK(outcome.unfinished);
+  CHECK(Clock::now() - rig.answered >= 290ms);
   CHECK(exchange.status == 504);
   CHECK(Rig::group_is_gone(to_pid(rig.content("pid"))));
   CHECK_FALSE(Rig::has_children());
+}
+
+TEST_CASE("the grace is over with the last process of the group") {
+  Rig rig;
+  rig.pool.request_terminate_grace = 10s;
+  rig.fifo("never");
+  FakeExchange exchange;
+  exchange.limit = Clock::now() + 100ms;
+  const auto begin = Clock::now();
+  CHECK(rig.run(exchange, rig.script("cat < never & cat < never")).end == End::timeout);
+  CHECK(Clock::now() - begin < 9s);
+  CHECK_FALSE(Rig::has_children());
+}
+
+TEST_CASE("a slow request is told once, with its processes from the inside out") {
+  Rig rig;
+  FakeExchange exchange;
+  exchange.slow = Clock::now() + 200ms;
+  exchange.limit = Clock::now() + 500ms;
+  const std::string script = rig.script("/bin/sleep 1000; :");
+  CHECK(rig.run(exchange, script).end == End::timeout);
+  REQUIRE(exchange.frames.size() == 2);
+  CHECK(exchange.frames[0].starts_with("[0x0000000000000000] pid "));
+  CHECK(exchange.frames[0].ends_with(": /bin/sleep 1000"));
+  CHECK(exchange.frames[1].find("(a.cgi)") != std::string::npos);
+  CHECK(exchange.frames[1].ends_with(": /bin/sh " + script));
+}
+
+TEST_CASE("a body that stands still is answered 408 and its script ended") {
+  Rig rig;
+  rig.pool.request_body_timeout = 150ms;
+  FakeExchange exchange;
+  exchange.body_size = 100;
+  REQUIRE(::write(exchange.client.get(), "half", 4) == 4);
+  const auto begin = Clock::now();
+  const Outcome outcome = rig.run(exchange, rig.script("echo $$ > pid; cat"));
+  CHECK(outcome.end == End::timeout);
+  CHECK_FALSE(outcome.truncated);
+  CHECK(exchange.status == 408);
+  CHECK(exchange.overdue == 0);
+  CHECK(Clock::now() - begin >= 150ms);
+  CHECK(exchange.logged("its client sent nothing of the rest of the body for 0."));
+  CHECK(Rig::group_is_gone(to_pid(rig.content("pid"))));
+}
+
+TEST_CASE("a body that stands still in the middle of the answer leaves that truncated") {
+  Rig rig;
+  rig.pool.request_body_timeout = 500ms;  // longer than an answer is held back for the body
+  FakeExchange exchange;
+  exchange.body_size = 100;
+  const Outcome outcome = rig.run(exchange, rig.script(std::string(kHeader) + "echo a; cat"));
+  CHECK(outcome.end == End::timeout);
+  CHECK(outcome.truncated);
+  CHECK(exchange.status == 200);
+}
+
+TEST_CASE("a script that takes its time with a whole body is not held to the body's limit") {
+  Rig rig;
+  rig.pool.request_body_timeout = 50ms;
+  FakeExchange exchange;
+  exchange.body_size = 4;
+  REQUIRE(::write(exchange.client.get(), "body", 4) == 4);
+  const Outcome outcome =
+      rig.run(exchange, rig.script(std::string(kHeader) + "/bin/sleep 0.3; cat"));
+  CHECK(outcome.end == End::ok);
+  CHECK(exchange.received() == "body");
+}
+
+TEST_CASE("with track_finished what a script leaves in the background has the request's time") {
+  Rig rig;
+  rig.pool.request_terminate_timeout = 300ms;
+  rig.pool.request_terminate_timeout_track_finished = true;
+  rig.fifo("never");
+  FakeExchange exchange;
+  exchange.limit = Clock::now() + 300ms;
+  const Outcome outcome =
+      rig.run(exchange, rig.script(std::string(kHeader) + "echo $$ > pid; cat < never & echo a"));
+  CHECK(outcome.end == End::ok);
+  CHECK(outcome.unfinished);
+  CHECK(Clock::now() >= exchange.limit);
+  CHECK(rig.answered < exchange.limit);
+  CHECK(exchange.overdue == 1);
+  CHECK(exchange.logged("left in the background"));
+  CHECK(Rig::group_is_gone(to_pid(rig.content("pid"))));
+  CHECK_FALSE(Rig::has_children());
+  FakeExchange alone;
+  alone.limit = Clock::now() + 30s;
+  CHECK_FALSE(rig.run(alone, rig.script(std::string(kHeader) + "echo a")).unfinished);
 }
 
 TEST_CASE("the log says where a script and its child were stuck") {

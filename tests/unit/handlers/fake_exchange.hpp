@@ -37,6 +37,10 @@ class FakeExchange final : public Exchange {
   std::chrono::steady_clock::time_point limit =
       std::chrono::steady_clock::now() + std::chrono::seconds(30);
 
+  std::chrono::steady_clock::time_point slow = std::chrono::steady_clock::time_point::max();
+  std::vector<std::string> frames;  // of tell_slow()
+  int overdue = 0;                  // calls of tell_overdue()
+
   const volatile sig_atomic_t* stop_now = nullptr;  // a signal handler's word: end now
 
   int status = 0;
@@ -121,6 +125,17 @@ class FakeExchange final : public Exchange {
   }
   std::chrono::steady_clock::time_point deadline() const override {
     return stop_now != nullptr && *stop_now ? limit.min() : limit;
+  }
+  std::chrono::steady_clock::time_point slow_at() const override {
+    return frames.empty() ? slow : slow.max();
+  }
+  void tell_slow(std::span<const std::string> given) override {
+    if (!frames.empty()) ++misuses;
+    frames.assign(given.begin(), given.end());
+  }
+  void tell_overdue(std::string_view where) override {
+    ++overdue;
+    lines.emplace_back(where);
   }
   void set_usage(const Usage& taken) override { usage = taken; }
   void set_script(std::string_view path) override { script = path; }

@@ -22,11 +22,13 @@ struct Rig {
   config::Pool pool;
   std::string folder;
   std::unique_ptr<Handler> handler;
+  std::chrono::steady_clock::time_point answered{};  // when the last request had its answer
 
   Rig() {
     char name[] = "/tmp/test-handlers-XXXXXX";
     folder = ::mkdtemp(name);
     pool.handler = config::HandlerKind::cgi;
+    pool.request_terminate_grace = std::chrono::milliseconds(50);
   }
   ~Rig() {
     std::filesystem::remove_all(folder);
@@ -61,6 +63,8 @@ struct Rig {
     const Outcome outcome = handler->handle(exchange);
     CHECK(exchange.misuses == 0);
     if (outcome.end != End::abort) CHECK(exchange.begun());
+    answered = std::chrono::steady_clock::now();
+    if (outcome.unfinished) handler->finish(exchange);
     return outcome;
   }
 

@@ -215,5 +215,39 @@ TEST_CASE("where a process waits is told with its children") {
   CHECK(text.find("(cat)") != text.npos);
   in->write.reset();
   CHECK(wait_for(*child).code() == 0);
-  CHECK(whereabouts(child->pid).find("may not be read") != std::string::npos);
+  CHECK(whereabouts(child->pid).find("(ended) is gone") != std::string::npos);
+}
+
+TEST_CASE("a place names the program and its arguments") {
+  auto out = make_pipe(), in = make_pipe();
+  REQUIRE((in.has_value() && out.has_value()));
+  auto child = start_shell("echo; read line", in->read.get(), out->write.get());
+  REQUIRE(child.has_value());
+  char byte = 0;
+  REQUIRE(::read(out->read.get(), &byte, 1) == 1);
+  const auto places = places_of(child->pid);
+  REQUIRE(places.size() == 1);
+  CHECK(places[0].pid == child->pid);
+  CHECK(places[0].name == "sh");
+  CHECK(places[0].command.find("-c echo; read line") != std::string::npos);
+  CHECK_FALSE(places[0].waits.empty());
+  in->write.reset();
+  CHECK(wait_for(*child).code() == 1);
+}
+
+TEST_CASE("waiting for a group ends nobody") {
+  auto out = make_pipe(), in = make_pipe();
+  REQUIRE((in.has_value() && out.has_value()));
+  auto child = start_shell("cat", in->read.get(), out->write.get());
+  REQUIRE(child.has_value());
+  const auto soon = std::chrono::steady_clock::now() + 20ms;
+  CHECK_FALSE(wait_for_group(child->pid, soon).gone);
+  CHECK(std::chrono::steady_clock::now() >= soon);
+  CHECK(group_exists(child->pid));
+  in->write.reset();
+  const GroupEnd end = wait_for_group(child->pid, soon + 10s);
+  CHECK(end.gone);
+  REQUIRE(end.leader.has_value());
+  CHECK(end.leader->code() == 0);
+  CHECK_FALSE(group_exists(child->pid));
 }
