@@ -2,10 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -18,6 +18,7 @@
 #include "fpm/log/log.hpp"
 #include "fpm/master/descriptors.hpp"
 #include "fpm/master/master.hpp"
+#include "fpm/master/opening.hpp"
 #include "fpm/master/pid_file.hpp"
 #include "fpm/master/secrets.hpp"
 #include "fpm/os/daemonize.hpp"
@@ -67,12 +68,13 @@ int test_config(const config::Loaded& loaded, int times) {
 
 /// The log's place: stderr if somebody looks at it or asked for it, else the file, with a copy to
 /// stderr until the start is over.
-os::Result<void> open_log(const config::Global& global, const Options& options, bool background) {
+os::Result<void> open_log(const config::Global& global, const Options& options, bool background,
+                          bool at_start) {
   const bool to_stderr =
       !background && (options.force_stderr || ::isatty(STDERR_FILENO) == 1);
   log::Settings settings;
   settings.path = to_stderr ? "" : global.error_log;
-  settings.copy_to_stderr = true;
+  settings.copy_to_stderr = at_start;
   settings.level = global.log_level;
   settings.limit = static_cast<std::size_t>(global.log_limit);
   settings.buffering = global.log_buffering;
@@ -80,48 +82,6 @@ os::Result<void> open_log(const config::Global& global, const Options& options, 
   settings.syslog.ident = global.syslog_ident;
   settings.syslog.facility = static_cast<int>(global.syslog_facility);
   return log::open(settings);
-}
-
-/// Whom pools run as. Each user is looked up once: the databases of users are slow, and 1,000 pools
-/// often have few users.
-class Identities {
- public:
-  /// Nothing when we are not root: workers stay who we are.
-  os::Result<std::optional<os::Identity>> of(const config::Pool& pool) {
-    if (::geteuid() != 0) return std::optional<os::Identity>();
-    const auto key = std::pair(pool.user, pool.group);
-    if (const auto found = known_.find(key); found != known_.end()) {
-      return std::optional<os::Identity>(found->second);
-    }
-    auto identity = os::resolve_identity(pool.user, pool.group);
-    if (!identity) return identity.error();
-    known_.emplace(key, *identity);
-    return std::optional<os::Identity>(std::move(*identity));
-  }
-
- private:
-  std::map<std::pair<std::string, std::string>, os::Identity> known_;
-};
-
-/// Everything that may refuse, in one place and before the first worker: sockets, files, memory.
-/// All refusals are told, not only the first.
-bool open_pools(const config::Config& config, std::vector<master::Pool::Parts>& parts,
-                os::InheritedSockets& inherited) {
-  bool all = true;
-  Identities identities;
-  for (const config::Pool& pool : config.pools) {
-    const auto identity = identities.of(pool);
-    auto opened = identity ? master::Pool::open_parts(pool, *identity, &inherited)
-                           : os::Result<master::Pool::Parts>(identity.error());
-    if (opened) {
-      parts.push_back(std::move(*opened));
-      continue;
-    }
-    all = false;
-    log::error("{}:{}: [pool {}] {}", pool.place.file, pool.place.line, pool.name,
-               opened.error().text());
-  }
-  return all;
 }
 
 /// The limits and the priority of the master, which its children inherit.
@@ -142,26 +102,29 @@ std::optional<rlimit> limit_master(const config::Global& global) {
 }
 
 /// --single: this very process becomes the one worker of the pool, for debuggers and profilers.
-int run_single(const config::Config& config, master::Pool::Parts parts, const rlimit& files) {
+int run_single(master::Pool::Parts parts, const rlimit& files) {
   (void)os::restore_file_limit(files);
   if (parts.config->clear_env) master::wipe_environment();
-  parts.board.occupy(0);
-  parts.board.pulse().threshold.store(1);
+  auto board = scoreboard::Board::create(1);
+  auto totals = parts.account->open();
+  const os::UniqueFd wakeup(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!board || !totals) return refuse();
+  board->occupy(0);
+  board->pulse().threshold.store(1);
   log::notice("this process, pid {}, is the one worker of pool {}", ::getpid(), parts.config->name);
-  worker::run_worker({.config = config,
-                      .pool = *parts.config,
+  worker::run_worker({.pool = *parts.config,
                       .identity = parts.identity ? &*parts.identity : nullptr,
-                      .board = parts.board,
-                      .totals = parts.ledger->totals(),
+                      .board = *board,
+                      .totals = **totals,
                       .slot = 0,
                       .master_pid = ::getppid(),
-                      .listener = parts.listener.fd(),
+                      .listener = parts.listener->fd(),
                       .channel = -1,
                       .access_log = parts.access_log.get(),
                       .slow_log = parts.slow_log.get(),
-                      .wakeup = parts.wakeup.get(),
+                      .wakeup = wakeup.get(),
                       .log = log::descriptor(),
-                      .on_end = [&parts] { parts.listener.unlink(); }});
+                      .on_end = [&parts] { parts.listener->unlink(); }});
 }
 
 /// Directives that are taken, so that a php-fpm user's files can be used as they are, while what
@@ -180,21 +143,23 @@ void tell_what_is_missing(const config::Config& config) {
 }
 
 /// From here on in the process that stays, which is the caller's child if it is a daemon.
-int run_master(const config::Config& config, os::InheritedSockets inherited,
+int run_master(config::Config config, os::InheritedSockets inherited,
                master::Surroundings surroundings, bool single) {
   surroundings.file_limit = limit_master(config.global);
   if (!surroundings.file_limit) return refuse();
-  std::vector<master::Pool::Parts> parts;
-  if (!open_pools(config, parts, inherited)) return refuse();
+  auto parts = master::open_pools(std::move(config.pools),
+                                  {.listener = {}, .account = {}, .inherited = &inherited});
+  if (!parts) return refuse();
   master::close_unclaimed(inherited);
-  if (single) return run_single(config, std::move(parts.front()), *surroundings.file_limit);
+  if (single) return run_single(std::move(parts->front()), *surroundings.file_limit);
   auto pid_file = master::PidFile::write(config.global.pid);
   if (!pid_file) {
     log::error("{}", pid_file.error().text());
     return refuse();
   }
   os::set_title(fmt::format("fpm: master process ({})", config.file));
-  master::Master master(config, std::move(parts), worker::run_worker, std::move(surroundings));
+  master::Master master(config.file, config.global, std::move(*parts), worker::run_worker,
+                        std::move(surroundings));
   if (auto done = master.run(); !done) {
     log::error("{}", done.error().text());
     return refuse();
@@ -212,7 +177,7 @@ int wait_for_start(const os::Daemon& daemon) {
 }
 
 /// `leftovers`: descriptors that the caller left open, for nobody's use.
-int run_in_background(const config::Config& config, os::InheritedSockets inherited,
+int run_in_background(config::Config config, os::InheritedSockets inherited,
                       master::Surroundings surroundings, const std::vector<int>& leftovers) {
   if (::getpid() == 1) {
     log::warning("as process 1 of a container fpm goes into the background, and the container "
@@ -230,13 +195,41 @@ int run_in_background(const config::Config& config, os::InheritedSockets inherit
     os::keep_stderr_in(log::descriptor());
     daemon->report(kExitOk);
   };
-  const int status = run_master(config, std::move(inherited), std::move(surroundings), false);
+  const int status =
+      run_master(std::move(config), std::move(inherited), std::move(surroundings), false);
   daemon->report(status);
   return status;
 }
 
-int serve(const config::Loaded& loaded, const Options& options) {
-  const config::Config& config = loaded.config;
+config::LoadOptions load_options(const Options& options) {
+  config::LoadOptions load;
+  load.prefix = options.prefix;
+  load.pid_file = options.pid_file;
+  load.single = options.single;
+  load.allow_root = options.allow_root;
+  load.check_access_format = [](std::string_view format) {
+    return log::check_access_format(format);
+  };
+  return load;
+}
+
+/// What a reload does as the start did.
+void prepare_reloads(master::Surroundings& surroundings, const config::Config& config,
+                     const Options& options, bool background) {
+  // By their absolute names: a daemon works in another folder.
+  config::LoadOptions load = load_options(options);
+  if (!load.prefix.empty()) load.prefix = config.prefix;
+  surroundings.load = [file = config.file, load] { return config::load(file, load); };
+  surroundings.use_log = [options, background](const config::Global& global) {
+    auto opened = open_log(global, options, background, false);
+    if (opened && background) os::keep_stderr_in(log::descriptor());
+    return opened;
+  };
+  surroundings.use_limits = limit_master;
+}
+
+int serve(config::Loaded& loaded, const Options& options) {
+  config::Config& config = loaded.config;
   const bool single = !options.single.empty();
   const bool background = options.daemonize.value_or(config.global.daemonize) && !single;
   auto inherited = os::InheritedSockets::from_environment();
@@ -244,16 +237,18 @@ int serve(const config::Loaded& loaded, const Options& options) {
   std::erase_if(leftovers, [&](int fd) { return inherited.has(fd); });
   master::Surroundings surroundings;
   surroundings.service_manager = os::Notifier::from_environment();
-  if (auto opened = open_log(config.global, options, background); !opened) {
+  if (auto opened = open_log(config.global, options, background, true); !opened) {
     log::error("failed to open error_log ({}): {}", config.global.error_log,
                opened.error().text());
     return refuse();
   }
   tell(loaded.problems, log::Level::notice);
   tell_what_is_missing(config);
-  return background ? run_in_background(config, std::move(inherited), std::move(surroundings),
-                                        leftovers)
-                    : run_master(config, std::move(inherited), std::move(surroundings), single);
+  prepare_reloads(surroundings, config, options, background);
+  return background ? run_in_background(std::move(config), std::move(inherited),
+                                        std::move(surroundings), leftovers)
+                    : run_master(std::move(config), std::move(inherited), std::move(surroundings),
+                                 single);
 }
 
 /// Descriptors 0, 1 and 2 exist, so that nothing else can ever take their numbers.
@@ -287,19 +282,11 @@ int main(int argc, char** argv) {
     fmt::print("{}", no_php_answer());
     return kExitOk;
   }
-  config::LoadOptions load;
-  load.prefix = options.prefix;
-  load.pid_file = options.pid_file;
-  load.single = options.single;
-  load.allow_root = options.allow_root;
-  load.check_access_format = [](std::string_view format) {
-    return log::check_access_format(format);
-  };
   // Not const: a new worker overwrites what of its copy is not its pool's.
   config::Loaded loaded;
   {
     const os::FreedMemoryWiped wiped;
-    loaded = config::load(options.config_file, load);
+    loaded = config::load(options.config_file, load_options(options));
   }
   if (options.test > 0) return test_config(loaded, options.test);
   if (!loaded.ok()) {

@@ -72,6 +72,7 @@ struct Global {
   int emergency_restart_threshold = 0;        ///< deaths by SIGSEGV or SIGBUS, 0: off
   Milliseconds emergency_restart_interval{};  ///< 0: off
   Milliseconds process_control_timeout{30'000};
+  Milliseconds shutdown_delay{};        ///< from QUIT to its first step
   int process_max = 0;                  ///< over all pools; 0: no limit
   std::optional<int> process_priority;  ///< of the master, -19 to 20; root only
   bool daemonize = true;

@@ -45,6 +45,10 @@ const G kGlobal[] = {
     {"process_control_timeout", G::Time{&Global::process_control_timeout}, "30s", anything,
      "How long requests under way may take on stop and reload before they are ended (time in "
      "seconds; suffix ms, s, m, h, d). php-fpm's default is 0, which cuts them all."},
+    {"shutdown_delay", G::Time{&Global::shutdown_delay}, "0", anything,
+     "After QUIT requests are served for so long as before, while the readiness page of status.listen "
+     "says 503, so that load balancers send their clients elsewhere (time in seconds; suffix ms, s, "
+     "m, h, d)."},
     {"process.max", G::Number{&Global::process_max, 0, INT_MAX, "process_max can't be negative"},
      "0", anything,
      "Most workers alive at once over all pools (workers, 0 for no limit). Not less than those that "

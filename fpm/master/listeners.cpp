@@ -1,5 +1,7 @@
 #include "fpm/master/listeners.hpp"
 
+#include <unistd.h>
+
 #include <charconv>
 
 #include "fpm/log/log.hpp"
@@ -71,6 +73,7 @@ os::InheritedSocket claim(const config::Pool& pool, os::InheritedSockets* inheri
 os::Result<Listener> Listener::open(const config::Pool& pool, os::InheritedSockets* inherited) {
   const int backlog = os::effective_backlog(pool.listen_backlog);
   Listener listener;
+  listener.address_ = pool.listen;
   if (os::InheritedSocket given = claim(pool, inherited, backlog); given.fd) {
     log::notice("using inherited socket fd={}, \"{}\"", given.number, pool.listen.text);
     listener.fd_ = std::move(given.fd);
@@ -96,6 +99,31 @@ os::Result<Listener> Listener::open(const config::Pool& pool, os::InheritedSocke
   listener.file_ = os::file_id(pool.listen.path);
   if (auto done = grant_access(pool); !done) return done.error();
   return listener;
+}
+
+os::Result<void> Listener::apply(const config::Pool& pool) const {
+  if (lent_) return {};
+  if (auto done = os::set_backlog(fd(), os::effective_backlog(pool.listen_backlog)); !done) {
+    return done;
+  }
+  if (!file_) return {};
+  auto file = socket_file(pool);
+  if (!file) return file.error();
+  // What is not set any more goes back to what a new socket would have.
+  if (file->uid == static_cast<uid_t>(-1)) file->uid = ::geteuid();
+  if (file->gid == static_cast<gid_t>(-1)) file->gid = ::getegid();
+  if (auto done = os::set_socket_file(path_, *file); !done) return done;
+  if (has_acl(pool)) return grant_access(pool);
+  (void)os::set_acl(path_, file->mode, {}, {});  // takes an old list away, where there can be one
+  return {};
+}
+
+bool Listener::is_at(const config::Address& address) const {
+  if (!fd_) return false;
+  if (file_ && os::file_id(path_) != file_) return false;
+  if (path_.empty() && address_.is_unix() && !lent_) return false;
+  return address_.path == address.path && address_.host == address.host &&
+         address_.port == address.port;
 }
 
 void Listener::close_queue() {

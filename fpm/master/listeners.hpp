@@ -11,7 +11,7 @@
 
 namespace fpm::master {
 
-/// A pool's listening socket. Its file is removed with it, if it is still the same file.
+/// A pool's listening socket, which its generations share. Its file is removed with it, if it is still the same file.
 class Listener {
  public:
   /// The socket for the pool's listen* directives: the one among `inherited` that is bound to the
@@ -19,9 +19,16 @@ class Listener {
   static os::Result<Listener> open(const config::Pool& pool,
                                    os::InheritedSockets* inherited = nullptr);
 
+  /// The pool's owner, mode, ACL and backlog for a socket that is open already: a reload. What
+  /// listens there before and after is the same socket, so they hold for all who use it.
+  os::Result<void> apply(const config::Pool& pool) const;
+  /// It is bound to this address, and its file is still in its place.
+  bool is_at(const config::Address& address) const;
+
   Listener() = default;
   Listener(Listener&& other) noexcept
       : fd_(std::move(other.fd_)),
+        address_(std::move(other.address_)),
         path_(std::move(other.path_)),
         file_(std::exchange(other.file_, std::nullopt)),
         lent_(other.lent_) {}
@@ -38,9 +45,12 @@ class Listener {
   /// a UNIX socket loses its path, a TCP socket its backlog. Source: listen(2).
   void close_queue();
   void close() { fd_.reset(); }
+  /// As written in the configuration.
+  const std::string& text() const { return address_.text; }
 
  private:
   os::UniqueFd fd_;
+  config::Address address_;
   std::string path_;
   std::optional<os::FileId> file_;  // nothing: no file, or none of ours
   bool lent_ = false;

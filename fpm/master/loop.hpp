@@ -1,91 +1,178 @@
 // The inside of the master: its event loop. For the sources of this room that run it; Asio is in no
 // other header.
+//   master.cpp      the start, signals, the stop
+//   loop_pools.cpp  what generations need while they serve
+//   reload.cpp      from one generation to the next
+//   orders.cpp      what an operator asks for over the control socket
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "fpm/log/log.hpp"
 #include "fpm/master/master.hpp"
+#include "fpm/master/opening.hpp"
+#include "fpm/master/orders.hpp"
 #include "fpm/master/service_manager.hpp"
 #include "fpm/master/signals.hpp"
 #include "fpm/os/epoll.hpp"
 #include "fpm/policy/emergency.hpp"
+#include "fpm/policy/reload.hpp"
 #include "fpm/policy/shutdown.hpp"
 
 namespace fpm::master {
 
 namespace asio = boost::asio;
 
-/// A pool with the timers that the loop needs for it. Its descriptors are watched by an epoll set
-/// of their own: 5,000 pools cost the loop one descriptor, and a listening socket wakes it only
+/// The number of a generation, counted up over all pools and never used again.
+using GenerationId = std::uint64_t;
+
+/// A generation with the timers that the loop needs for it. Its descriptors are watched by an epoll
+/// set of their own: 5,000 pools cost the loop one descriptor, and a listening socket wakes it only
 /// while it is armed.
 struct Running {
-  Running(asio::io_context& io, Pool::Parts parts, Spawner& spawner, WatchOutput watch)
-      : pool(std::move(parts), spawner, std::move(watch)),
+  Running(GenerationId number, asio::io_context& io, Pool::Parts parts, Spawner& spawner,
+          WatchOutput watch)
+      : id(number),
+        pool(std::move(parts), spawner, std::move(watch)),
         retry(io),
         deadline(io),
         shrink(io),
-        relieve(io) {}
+        relieve(io),
+        drain(io) {}
 
+  const std::string& name() const { return pool.config().name; }
+
+  const GenerationId id;
   Pool pool;
-  asio::steady_timer retry;     // of failing starts
-  asio::steady_timer deadline;  // the next request that can be overdue
-  asio::steady_timer shrink;    // the next worker that has been idle for long enough
-  asio::steady_timer relieve;   // of idle kept connections
+  int counted = 0;                 // workers, as they are in the loop's sum
+  bool watched = false;            // its eventfd is in the epoll set
   bool shrink_pending = false;
+  bool starting = false;           // an old generation serves meanwhile, unless the pool is new
+  std::vector<GenerationId> replaces;  // those that drain when this one serves
+  int replacers = 0;               // generations that start to take its place
+  bool kept = false;               // one of those failed: this one goes on
+  std::optional<policy::Drain> pushes;  // while it drains
+  asio::steady_timer retry;        // of failing starts
+  asio::steady_timer deadline;     // the next request that can be overdue
+  asio::steady_timer shrink;       // the next worker that has been idle for long enough
+  asio::steady_timer relieve;      // of idle kept connections
+  asio::steady_timer drain;        // the next push; while it starts: the end of patience
 };
 
-// Tags of the epoll set: the pool's number, and which of its descriptors.
-constexpr std::uint64_t wakeup_tag(std::size_t pool) { return pool * 2; }
-constexpr std::uint64_t listener_tag(std::size_t pool) { return pool * 2 + 1; }
+/// A pool by its name, through its generations.
+struct Service {
+  std::shared_ptr<Account> account;
+  GenerationId serving = 0;   // 0: none
+  GenerationId starting = 0;  // 0: none
+  /// An operator took it out of service: what resume starts.
+  std::unique_ptr<config::Pool> drained;
+};
 
-class Master::Loop {
+// Tags of the epoll set: the generation, and which of its descriptors.
+constexpr std::uint64_t wakeup_tag(GenerationId id) { return id * 2; }
+constexpr std::uint64_t listener_tag(GenerationId id) { return id * 2 + 1; }
+
+class Master::Loop final : public Orders {
  public:
-  Loop(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry,
+  Loop(std::string file, config::Global global, std::vector<Pool::Parts> parts, WorkerEntry entry,
        Surroundings surroundings);
 
   os::Result<void> run();
 
+  void reload(const ReloadOrder& order, std::function<void(Reply)> done) override;
+  Reply reopen_logs() override;
+  Reply drain(std::string_view pool) override;
+  Reply resume(std::string_view pool) override;
+  Reply stop(bool now) override;
+  std::vector<scoreboard::PoolSnapshot> pools(bool full) override;
+
  private:
+  using Done = std::function<void(Reply)>;
+
+  /// A reload under way.
+  struct Reload {
+    ReloadOrder order;
+    std::vector<Done> done;
+    std::set<GenerationId> starting;
+    std::size_t pools = 0;
+    std::vector<std::string> failed;
+  };
+  /// One that waits for its end.
+  struct Waiting {
+    ReloadOrder order;
+    std::vector<Done> done;
+  };
+
+  // master.cpp
   os::Result<void> watch_everything();
   void watch_signals();
   void watch_pools();
   void on_signal(const SignalRecord& record);
-  void reap_children();
-  void restart_workers();
-  void look(std::size_t index);
-  void wait_for_clients(std::size_t index);
-  void shrink(std::size_t index);
-  void check_deadlines(Running& running);
-  void relieve(std::size_t index);
+  void send_new_logs();
+  void finish_or_terminate(policy::StopOrder order);
+  void push(const policy::StopStep& step);
   void release_addresses();
+  void forget_others(const config::Pool& pool);
+
+  // loop_pools.cpp
+  Running& add(Pool::Parts parts);
+  Running* find(GenerationId id);
+  void erase_when_empty(Running& running);
+  void reap_children();
+  void look(GenerationId id);
+  void watch_generation(Running& running);
+  void wait_for_clients(Running& running);
+  void shrink(Running& running);
+  void check_deadlines(Running& running);
+  void relieve(Running& running);
+  void tell_process_max(const Running& running);
   int room() const;
+  void recount(Running& running);
+  void tick();
+  os::Activity activity() const;
+
+  // reload.cpp
+  void begin_reload(ReloadOrder order, std::vector<Done> done);
+  bool take_configuration(config::Loaded loaded);
+  std::vector<policy::RunningPool> running_pools(const config::Config& config) const;
+  Existing existing();
+  void use_globals(config::Global global);
+  void tell_kept_socket(const Pool::Parts& parts) const;
+  void begin_generation(Pool::Parts parts);
+  void start_generation(GenerationId id);
+  void check_start(Running& running);
+  void generation_serves(Running& running);
+  void generation_failed(Running& running, const char* why);
+  void one_replacer_less(Running& replacing, bool serves);
+  void remove_pool(const std::string& name);
+  void drain_generation(Running& running, bool hand_on);
+  void push_draining(GenerationId id);
+  bool has_heir(const Running& running) const;
+  void end_reload(Reply reply);
+  void end_if_all_started();
+
   template <class Work>
   void after(asio::steady_timer& timer, Clock::time_point when, Work work);
-  void tick();
-  void reopen_logs();
-  void send_new_logs();
-  void stop(policy::StopOrder order);
-  void push(const policy::StopStep& step);
-  void count_workers();
-  os::Activity activity() const;
-  void forget_others(const config::Pool& pool);
   template <class Work>
   void guarded(Work&& work);
 
-  const config::Config& config_;
+  const std::string file_;
+  config::Global global_;
   asio::io_context io_{1};
   ForkSpawner spawner_;
-  std::function<void()> on_ready_;
-  bool in_background_;
-  std::optional<rlimit> file_limit_;
+  Surroundings surroundings_;
   ServiceManager service_manager_;
   std::optional<Signals> signals_;
   asio::posix::stream_descriptor signal_watch_{io_};
@@ -96,10 +183,16 @@ class Master::Loop {
   asio::steady_timer release_{io_};
   asio::steady_timer new_logs_{io_};
   bool told_process_max_ = false;
-  int workers_ = 0;  // of all pools
+  int workers_ = 0;  // of all generations
   policy::Shutdown shutdown_;
   policy::EmergencyRestart emergency_;
-  std::vector<std::unique_ptr<Running>> pools_;
+
+  GenerationId last_id_ = 0;
+  std::map<GenerationId, std::unique_ptr<Running>> running_;
+  std::unordered_map<std::string, Service> services_;
+  std::vector<std::string> order_;  // of the configuration
+  std::optional<Reload> reload_;
+  std::deque<Waiting> waiting_;
 };
 
 /// Every handler of the loop runs in this: what is thrown in one (memory, a bug of ours) is logged
@@ -114,6 +207,7 @@ void Master::Loop::guarded(Work&& work) {
 }
 
 /// One shot of a timer; what it does runs guarded. A timer that is set again forgets its old work.
+/// What concerns a generation is to name it by its id: it may be gone by then.
 template <class Work>
 void Master::Loop::after(asio::steady_timer& timer, Clock::time_point when, Work work) {
   timer.expires_at(when);

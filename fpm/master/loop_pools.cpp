@@ -1,10 +1,11 @@
-// What the loop does for pools: brings them to what they want, reaps their workers, holds requests
-// to their limits.
+// What the loop does for generations: brings them to what they want, reaps their workers, holds
+// requests to their limits.
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <limits>
 
 #include "fpm/master/loop.hpp"
+#include "fpm/master/output.hpp"
 #include "fpm/os/process.hpp"
 
 namespace fpm::master {
@@ -19,58 +20,121 @@ constexpr milliseconds kRelieveAgain{20};
 
 }  // namespace
 
+Running& Master::Loop::add(Pool::Parts parts) {
+  const WatchOutput watch = [this](const config::Pool& pool, pid_t pid, os::UniqueFd out,
+                                   os::UniqueFd err) {
+    return watch_output(io_, pool, pid, std::move(out), std::move(err));
+  };
+  const GenerationId id = ++last_id_;
+  auto& running = *running_
+                       .emplace(id, std::make_unique<Running>(id, io_, std::move(parts), spawner_,
+                                                              watch))
+                       .first->second;
+  running.pool.use_output_log();
+  services_[running.name()].account = running.pool.account();
+  return running;
+}
+
+Running* Master::Loop::find(GenerationId id) {
+  const auto found = running_.find(id);
+  return found == running_.end() ? nullptr : found->second.get();
+}
+
+/// A generation that drains and has no worker any more is over.
+void Master::Loop::erase_when_empty(Running& running) {
+  if (!running.pool.draining() || running.pool.workers() > 0 || shutdown_.stopping()) return;
+  (void)running.pool.release_address();
+  if (running.watched) epoll_.remove(running.pool.wakeup());
+  const std::string name = running.name();
+  running_.erase(running.id);
+  const auto service = services_.find(name);
+  if (service == services_.end() || service->second.serving != 0) return;
+  const bool known = std::find(order_.begin(), order_.end(), name) != order_.end();
+  const bool lives = std::any_of(running_.begin(), running_.end(),
+                                 [&](const auto& one) { return one.second->name() == name; });
+  if (!known && !lives) services_.erase(service);
+}
+
 void Master::Loop::reap_children() {
   const auto now = Clock::now();
-  std::vector<std::size_t> changed;
+  std::set<GenerationId> changed;
+  bool emergency = false;
   while (const auto exit = os::reap()) {
-    const auto owner = std::find_if(pools_.begin(), pools_.end(), [&](const auto& running) {
-      return running->pool.reap(*exit, now);
+    const auto owner = std::find_if(running_.begin(), running_.end(), [&](const auto& one) {
+      return one.second->counted > 0 && one.second->pool.reap(*exit, now);
     });
     // As process 1 of a container we inherit what others leave behind.
-    if (owner == pools_.end()) {
+    if (owner == running_.end()) {
       log::debug("reaped pid {}, no worker of ours", exit->pid);
       continue;
     }
-    changed.push_back(static_cast<std::size_t>(owner - pools_.begin()));
-    if (emergency_.worker_ended(exit->signal(), now)) restart_workers();
+    recount(*owner->second);
+    changed.insert(owner->first);
+    emergency = emergency_.worker_ended(exit->signal(), now) || emergency;
   }
-  count_workers();
   if (shutdown_.stopping()) {
     if (workers_ == 0) io_.stop();
     return;
   }
-  for (std::size_t i = 0; i < pools_.size(); ++i) {
-    const bool mine = std::find(changed.begin(), changed.end(), i) != changed.end();
-    if (mine || (!changed.empty() && pools_[i]->pool.held_back())) look(i);
+  for (const GenerationId id : changed) {
+    look(id);
+    if (Running* running = find(id)) erase_when_empty(*running);
   }
-}
-
-/// So many crashes that memory which workers share may be damaged: all of them are made anew.
-void Master::Loop::restart_workers() {
+  if (changed.empty()) return;
+  std::vector<GenerationId> held_back;
+  for (const auto& [id, running] : running_) {
+    if (running->pool.held_back() && !changed.contains(id)) held_back.push_back(id);
+  }
+  for (const GenerationId id : held_back) look(id);
+  if (!emergency) return;
+  // So many crashes that memory which workers share may be damaged: all of it is made anew.
   log::warning("failed processes threshold ({} in {} sec) is reached, initiating reload",
-               config_.global.emergency_restart_threshold,
-               config_.global.emergency_restart_interval.count() / 1000);
-  for (auto& running : pools_) running->pool.recycle();
+               global_.emergency_restart_threshold,
+               global_.emergency_restart_interval.count() / 1000);
+  reload({}, [](const Reply&) {});
 }
 
-void Master::Loop::count_workers() {
-  workers_ = 0;
-  for (const auto& running : pools_) workers_ += running->pool.workers();
+/// After whatever may have changed the number of its workers.
+void Master::Loop::recount(Running& running) {
+  workers_ += running.pool.workers() - running.counted;
+  running.counted = running.pool.workers();
 }
 
 /// How many more workers process.max allows.
 int Master::Loop::room() const {
-  const int limit = config_.global.process_max;
+  const int limit = global_.process_max;
   return limit == 0 ? std::numeric_limits<int>::max() : std::max(0, limit - workers_);
 }
 
-/// The one place where a pool is brought to what it wants; called whenever something may have
+/// The one place where a generation is brought to what it wants; called whenever something may have
 /// changed for it.
-void Master::Loop::look(std::size_t index) {
-  if (shutdown_.stopping()) return;
-  Running& running = *pools_[index];
+void Master::Loop::look(GenerationId id) {
+  Running* const found = find(id);
+  if (found == nullptr || shutdown_.stopping()) return;
+  Running& running = *found;
+  check_deadlines(running);
+  if (running.pool.draining()) return;
   const bool again = running.pool.grow(Clock::now(), room());
-  count_workers();
+  recount(running);
+  watch_generation(running);
+  tell_process_max(running);
+  if (again) asio::post(io_, [this, id] { guarded([&] { look(id); }); });
+  if (const auto at = running.pool.retry_at()) {
+    after(running.retry, *at, [this, id] { look(id); });
+  }
+  check_deadlines(running);
+  if (!running.shrink_pending) shrink(running);
+  relieve(running);
+  wait_for_clients(running);
+  if (running.starting) {
+    check_start(running);
+  } else if (running.pool.account()->state() == scoreboard::PoolState::failing &&
+             running.pool.workers() > 0 && running.pool.first_workers_serve()) {
+    running.pool.account()->enter(scoreboard::PoolState::serving);
+  }
+}
+
+void Master::Loop::tell_process_max(const Running& running) {
   if (running.pool.held_back() && !told_process_max_) {
     told_process_max_ = true;
     log::warning(
@@ -78,53 +142,62 @@ void Master::Loop::look(std::size_t index) {
         "consider raising 'process.max'");
   }
   if (!running.pool.held_back() && room() > 0) told_process_max_ = false;
-  if (again) asio::post(io_, [this, index] { guarded([&] { look(index); }); });
-  if (const auto at = running.pool.retry_at()) {
-    after(running.retry, *at, [this, index] { look(index); });
-  }
-  check_deadlines(running);
-  if (!running.shrink_pending) shrink(index);
-  relieve(index);
-  wait_for_clients(index);
 }
 
-void Master::Loop::wait_for_clients(std::size_t index) {
-  const Pool& pool = pools_[index]->pool;
+/// Its eventfd is there since its first worker.
+void Master::Loop::watch_generation(Running& running) {
+  if (running.watched || running.pool.wakeup() < 0) return;
+  if (auto done = epoll_.watch(running.pool.wakeup(), wakeup_tag(running.id)); !done) {
+    log::in_pool(log::Level::error, running.name(), "{}", done.error().text());
+    return;
+  }
+  running.watched = true;
+}
+
+void Master::Loop::wait_for_clients(Running& running) {
+  const Pool& pool = running.pool;
   if (!pool.needs_listener_watch()) return;
-  if (auto armed = epoll_.arm(pool.listener(), listener_tag(index)); !armed) {
-    log::in_pool(log::Level::error, pool.config().name, "{}", armed.error().text());
+  if (auto armed = epoll_.arm(pool.listener(), listener_tag(running.id)); !armed) {
+    log::in_pool(log::Level::error, running.name(), "{}", armed.error().text());
   }
 }
 
-void Master::Loop::shrink(std::size_t index) {
-  Running& running = *pools_[index];
+void Master::Loop::shrink(Running& running) {
   const auto next = running.pool.shrink(Clock::now());
   running.shrink_pending = next.has_value();
-  if (next) after(running.shrink, *next, [this, index] { shrink(index); });
+  if (!next) return;
+  after(running.shrink, *next, [this, id = running.id] {
+    if (Running* const one = find(id)) shrink(*one);
+  });
 }
 
 void Master::Loop::check_deadlines(Running& running) {
   const auto next = running.pool.check_deadlines();
   if (!next || running.pool.workers() == 0) return;
-  after(running.deadline, *next, [this, &running] { check_deadlines(running); });
+  after(running.deadline, *next, [this, id = running.id] {
+    if (Running* const one = find(id)) check_deadlines(*one);
+  });
 }
 
 /// Clients wait while workers sit on idle kept connections and nobody accepts: wakes as many.
-void Master::Loop::relieve(std::size_t index) {
-  Running& running = *pools_[index];
+void Master::Loop::relieve(Running& running) {
   if (running.pool.relieve()) {
-    after(running.relieve, Clock::now() + kRelieveAgain, [this, index] { look(index); });
+    after(running.relieve, Clock::now() + kRelieveAgain, [this, id = running.id] { look(id); });
   }
 }
 
 void Master::Loop::tick() {
   guarded([this] {
     log::flush();
-    for (std::size_t i = 0; i < pools_.size(); ++i) {
-      if (pools_[i]->pool.workers() == 0) continue;
-      pools_[i]->pool.note_peaks();
-      shrink(i);
-      look(i);
+    std::vector<GenerationId> busy;
+    for (const auto& [id, running] : running_) {
+      if (running->counted > 0 && !running->pool.draining()) busy.push_back(id);
+    }
+    for (const GenerationId id : busy) {
+      Running& running = *find(id);
+      running.pool.note_peaks();
+      shrink(running);
+      look(id);
     }
   });
   tick_.expires_after(kTick);
@@ -135,12 +208,16 @@ void Master::Loop::tick() {
 
 os::Activity Master::Loop::activity() const {
   os::Activity sum;
-  for (const auto& running : pools_) {
+  for (const auto& [id, running] : running_) {
     const scoreboard::Board::Counts counts = running->pool.board().counts();
     sum.active += counts.active;
     sum.idle += counts.idle;
-    sum.requests += running->pool.totals().accepted.load(std::memory_order_relaxed);
-    sum.slow += running->pool.totals().slow.load(std::memory_order_relaxed);
+  }
+  for (const auto& [name, service] : services_) {
+    const scoreboard::Totals* const totals = service.account->totals();
+    if (totals == nullptr) continue;
+    sum.requests += totals->accepted.load(std::memory_order_relaxed);
+    sum.slow += totals->slow.load(std::memory_order_relaxed);
   }
   return sum;
 }

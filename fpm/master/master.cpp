@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "fpm/master/loop.hpp"
-#include "fpm/master/output.hpp"
 #include "fpm/master/secrets.hpp"
 #include "fpm/os/daemonize.hpp"
 #include "fpm/os/limits.hpp"
@@ -23,50 +22,49 @@ constexpr milliseconds kReleaseAgain{20};
 
 }  // namespace
 
-Master::Master(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry,
-               Surroundings surroundings)
-    : loop_(std::make_unique<Loop>(config, std::move(parts), entry, std::move(surroundings))) {}
+Master::Master(std::string file, config::Global global, std::vector<Pool::Parts> parts,
+               WorkerEntry entry, Surroundings surroundings)
+    : loop_(std::make_unique<Loop>(std::move(file), std::move(global), std::move(parts), entry,
+                                   std::move(surroundings))) {}
 
 Master::~Master() = default;
 
 os::Result<void> Master::run() { return loop_->run(); }
 
-Master::Loop::Loop(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry,
-                   Surroundings surroundings)
-    : config_(config),
-      spawner_(config, entry, [this](const config::Pool& pool) { forget_others(pool); }),
-      on_ready_(std::move(surroundings.on_ready)),
-      in_background_(surroundings.in_background),
-      file_limit_(surroundings.file_limit),
-      service_manager_(io_, std::move(surroundings.service_manager), config.global.systemd_interval,
+Master::Loop::Loop(std::string file, config::Global global, std::vector<Pool::Parts> parts,
+                   WorkerEntry entry, Surroundings surroundings)
+    : file_(std::move(file)),
+      global_(std::move(global)),
+      spawner_(entry, [this](const config::Pool& pool) { forget_others(pool); }),
+      surroundings_(std::move(surroundings)),
+      service_manager_(io_, std::move(surroundings_.service_manager), global_.systemd_interval,
                        [this] { return activity(); }),
-      shutdown_(config.global.process_control_timeout),
-      emergency_(config.global.emergency_restart_threshold,
-                 config.global.emergency_restart_interval) {
-  const WatchOutput watch = [this](const config::Pool& pool, pid_t pid, os::UniqueFd out,
-                                   os::UniqueFd err) {
-    return watch_output(io_, pool, pid, std::move(out), std::move(err));
-  };
+      shutdown_(global_.process_control_timeout),
+      emergency_(global_.emergency_restart_threshold, global_.emergency_restart_interval) {
   for (Pool::Parts& part : parts) {
-    pools_.push_back(std::make_unique<Running>(io_, std::move(part), spawner_, watch));
+    Running& running = add(std::move(part));
+    services_[running.name()].serving = running.id;
+    order_.push_back(running.name());
   }
 }
 
 os::Result<void> Master::Loop::run() {
   if (auto ready = watch_everything(); !ready) return ready;
   log::notice("fpm is running, pid {}", ::getpid());
-  for (auto& running : pools_) {
+  for (auto& [id, running] : running_) {
+    running->pool.account()->next_generation();
+    running->pool.account()->enter(scoreboard::PoolState::serving);
     running->pool.start(Clock::now(), room());
-    count_workers();
+    recount(*running);
   }
-  for (std::size_t i = 0; i < pools_.size(); ++i) look(i);
+  for (GenerationId id = 1; id <= last_id_; ++id) look(id);
   log::notice("ready to handle connections");
   log::end_stderr_copy();
-  if (on_ready_) on_ready_();
+  if (surroundings_.on_ready) surroundings_.on_ready();
   service_manager_.ready();
   tick();
   io_.run();
-  for (auto& running : pools_) running->pool.unlink();
+  for (auto& [id, running] : running_) running->pool.unlink();
   log::notice("exiting, bye-bye!");
   return {};
 }
@@ -82,10 +80,10 @@ os::Result<void> Master::Loop::watch_everything() {
   auto epoll = os::Epoll::create();
   if (!epoll) return epoll.error();
   epoll_ = std::move(*epoll);
-  for (std::size_t i = 0; i < pools_.size(); ++i) {
-    const Pool& pool = pools_[i]->pool;
-    if (auto done = epoll_.watch(pool.wakeup(), wakeup_tag(i)); !done) return done;
-    if (auto done = epoll_.add_unarmed(pool.listener(), listener_tag(i)); !done) return done;
+  for (const auto& [id, running] : running_) {
+    if (auto done = epoll_.add_unarmed(running->pool.listener(), listener_tag(id)); !done) {
+      return done;
+    }
   }
   auto epoll_copy = os::duplicate(epoll_.fd());
   if (!epoll_copy) return epoll_copy.error();
@@ -101,12 +99,13 @@ void Master::Loop::watch_pools() {
                             if (failure) return;
                             guarded([this] {
                               for (const std::uint64_t tag : epoll_.ready()) {
-                                const auto index = static_cast<std::size_t>(tag / 2);
-                                if (tag == wakeup_tag(index)) {
+                                const GenerationId id = tag / 2;
+                                const Running* const running = find(id);
+                                if (running != nullptr && tag == wakeup_tag(id)) {
                                   std::uint64_t count = 0;
-                                  (void)!::read(pools_[index]->pool.wakeup(), &count, sizeof count);
+                                  (void)!::read(running->pool.wakeup(), &count, sizeof count);
                                 }
-                                look(index);
+                                look(id);
                               }
                             });
                             watch_pools();
@@ -135,14 +134,20 @@ void Master::Loop::on_signal(const SignalRecord& record) {
   switch (record.signal) {
     case SIGTERM:
     case SIGINT:
-      stop(policy::StopOrder::terminate);
+      finish_or_terminate(policy::StopOrder::terminate);
       break;
     case SIGQUIT:
-      stop(policy::StopOrder::finish);
+      finish_or_terminate(policy::StopOrder::finish);
       break;
     case SIGUSR1:
+      (void)reopen_logs();
+      break;
+    case SIGUSR2:
+      reload({}, [](const Reply&) {});
+      break;
     case SIGHUP:
-      reopen_logs();
+      (void)reopen_logs();
+      reload({.pool = {}, .changed = true}, [](const Reply&) {});
       break;
     default:
       log::warning("{} is not supported yet, nothing is done", os::signal_name(record.signal));
@@ -151,42 +156,54 @@ void Master::Loop::on_signal(const SignalRecord& record) {
 }
 
 /// USR1: every log under its name anew, in every process, without a restart.
-void Master::Loop::reopen_logs() {
+Reply Master::Loop::reopen_logs() {
+  Reply reply{.done = true, .text = "logs reopened"};
   if (auto done = log::reopen()) {
     log::notice("error log file re-opened");
-    if (in_background_) os::keep_stderr_in(log::descriptor());
+    if (surroundings_.in_background) os::keep_stderr_in(log::descriptor());
   } else {
     log::error("failed to reopen the log: {}", done.error().text());
+    reply = {.done = false, .text = "failed to reopen the log: " + done.error().text()};
   }
   bool any = false;
   bool all = true;
-  for (auto& running : pools_) {
+  for (auto& [id, running] : running_) {
     any = any || !running->pool.config().access_log.empty();
     all = running->pool.reopen_logs() && all;
   }
   send_new_logs();
   if (any && all) log::notice("access log file re-opened");
+  if (!all) reply = {.done = false, .text = "not all could be reopened, the log says which"};
+  return reply;
 }
 
 /// Until every worker has them: one that did not read its channel yet is tried again.
 void Master::Loop::send_new_logs() {
   bool all = true;
-  for (auto& running : pools_) all = running->pool.send_new_logs() && all;
+  for (auto& [id, running] : running_) all = running->pool.send_new_logs() && all;
   if (!all) after(new_logs_, Clock::now() + kNewLogsAgain, [this] { send_new_logs(); });
 }
 
-void Master::Loop::stop(policy::StopOrder order) {
+void Master::Loop::finish_or_terminate(policy::StopOrder order) {
   const auto step = shutdown_.order(order);
   if (!step) return;
   log::notice("{}", order == policy::StopOrder::finish ? "Finishing ..." : "Terminating ...");
   service_manager_.stopping();
+  for (auto& [name, service] : services_) service.account->enter(scoreboard::PoolState::stopping);
+  if (reload_) end_reload({.done = false, .text = "fpm is stopping"});
+  if (order == policy::StopOrder::finish && global_.shutdown_delay.count() > 0) {
+    // Load balancers that ask /ready send their clients elsewhere meanwhile.
+    after(escalation_, Clock::now() + global_.shutdown_delay, [this, step] { push(*step); });
+    return;
+  }
   push(*step);
 }
 
 void Master::Loop::push(const policy::StopStep& step) {
-  for (auto& running : pools_) {
+  for (auto& [id, running] : running_) {
     running->retry.cancel();
     running->shrink.cancel();
+    running->drain.cancel();
     running->pool.stop(step.push);
   }
   if (workers_ == 0) {
@@ -201,21 +218,23 @@ void Master::Loop::push(const policy::StopStep& step) {
 }
 
 /// While requests are finished: addresses whose queue has been served are given free for another
-/// instance.
+/// instance, or for a new generation of another pool.
 void Master::Loop::release_addresses() {
   bool all = true;
-  for (auto& running : pools_) all = running->pool.release_address() && all;
+  for (auto& [id, running] : running_) {
+    if (running->pool.draining()) all = running->pool.release_address() && all;
+  }
   if (!all) after(release_, Clock::now() + kReleaseAgain, [this] { release_addresses(); });
 }
 
-/// In a new worker: what belongs to other pools goes, above all the memory that their workers
-/// write, and passwords.
+/// In a new worker: what belongs to other generations goes, above all passwords.
 void Master::Loop::forget_others(const config::Pool& pool) {
-  if (file_limit_) (void)os::restore_file_limit(*file_limit_);
-  for (auto& running : pools_) {
-    if (&running->pool.config() == &pool) continue;
-    running->pool.board().unmap();
-    wipe_secrets(running->pool.config());
+  if (surroundings_.file_limit) (void)os::restore_file_limit(*surroundings_.file_limit);
+  for (const auto& [id, running] : running_) {
+    if (&running->pool.config() != &pool) wipe_secrets(running->pool.config());
+  }
+  for (const auto& [name, service] : services_) {
+    if (service.drained) wipe_secrets(*service.drained);
   }
   if (pool.clear_env) wipe_environment();
 }

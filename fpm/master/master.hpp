@@ -11,7 +11,7 @@
 #include <optional>
 #include <vector>
 
-#include "fpm/config/config.hpp"
+#include "fpm/config/load.hpp"
 #include "fpm/master/pool.hpp"
 #include "fpm/master/worker_entry.hpp"
 #include "fpm/os/notify.hpp"
@@ -24,13 +24,21 @@ struct Surroundings {
   std::function<void()> on_ready;    ///< called once: the start is over, workers serve
   bool in_background = false;        ///< stderr leads to the log's file
   std::optional<rlimit> file_limit;  ///< for children, if the master has raised its own
+
+  // For a reload.
+  /// Reads the configuration that the command line named; blocks on the disk.
+  std::function<config::Loaded()> load;
+  /// Sends the log where these directives say, in their form. After an Error it is where it was.
+  std::function<os::Result<void>(const config::Global&)> use_log;
+  /// Sets the master's own limits. @return what children get back; nothing: refused, and told.
+  std::function<std::optional<rlimit>(const config::Global&)> use_limits;
 };
 
 class Master {
  public:
-  /// `config` outlives the master. `parts`: one for each pool of it.
-  Master(const config::Config& config, std::vector<Pool::Parts> parts, WorkerEntry entry,
-         Surroundings surroundings = {});
+  /// `file`: the configuration's. `parts`: one for each pool, in the configuration's order.
+  Master(std::string file, config::Global global, std::vector<Pool::Parts> parts,
+         WorkerEntry entry, Surroundings surroundings = {});
   ~Master();
   Master(const Master&) = delete;
   Master& operator=(const Master&) = delete;

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "fpm/policy/reload.hpp"
 #include "fpm/scoreboard/snapshot.hpp"
 
 namespace fpm::master {
@@ -19,10 +19,7 @@ struct Reply {
 };
 
 /// Which pools a reload replaces.
-struct ReloadOrder {
-  std::optional<std::string> pool;  ///< this one alone; nothing: all
-  bool changed = false;             ///< only those whose directives differ, new ones and removed ones
-};
+using ReloadOrder = policy::ReloadWish;
 
 /// Called in the loop's thread; nothing here waits.
 class Orders {

@@ -12,86 +12,97 @@
 #include <cstring>
 
 #include "fpm/log/log.hpp"
+#include "fpm/master/secrets.hpp"
 #include "fpm/policy/scaling.hpp"
 
 namespace fpm::master {
 
+using scoreboard::ExitCause;
 using scoreboard::Stage;
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
-os::Result<Pool::Parts> Pool::open_parts(const config::Pool& config,
-                                         std::optional<os::Identity> identity,
-                                         os::InheritedSockets* inherited) {
+os::Result<Pool::Parts> Pool::open_parts(config::Pool config,
+                                         std::optional<os::Identity> identity) {
   Parts parts;
-  parts.config = &config;
+  const auto open = [](const char* what, const std::string& path) -> os::Result<os::UniqueFd> {
+    if (path.empty()) return os::UniqueFd();
+    auto opened = log::open_file(path);
+    if (opened) return opened;
+    return os::Error(opened.error().code, fmt::format("failed to open {} ({})", what, path));
+  };
+  auto access_log = open("access log", config.access_log);
+  if (!access_log) return access_log.error();
+  auto slow_log = open("slow log", config.slowlog);
+  if (!slow_log) return slow_log.error();
+  // Opened again by use_output_log(), when the generation begins.
+  if (auto output = open("output log", config.output_log); !output) return output.error();
+  parts.config = std::make_unique<config::Pool>(std::move(config));
   parts.identity = std::move(identity);
-  auto listener = Listener::open(config, inherited);
-  if (!listener) return listener.error();
-  if (!config.access_log.empty()) {
-    auto opened = log::open_file(config.access_log);
-    if (!opened) {
-      return os::Error(opened.error().code,
-                       fmt::format("failed to open access log ({})", config.access_log));
-    }
-    parts.access_log = std::move(*opened);
-  }
-  if (!config.output_log.empty()) {
-    if (auto opened = log::open_output(config.name, config.output_log); !opened) {
-      return os::Error(opened.error().code,
-                       fmt::format("failed to open output log ({})", config.output_log));
-    }
-  }
-  if (!config.slowlog.empty()) {
-    auto opened = log::open_file(config.slowlog);
-    if (!opened) {
-      return os::Error(opened.error().code,
-                       fmt::format("failed to open slow log ({})", config.slowlog));
-    }
-    parts.slow_log = std::move(*opened);
-  }
-  // One slot more than workers: for the successor of one that is on its last request.
-  auto board = scoreboard::Board::create(config.max_children + 1);
-  if (!board) return board.error();
-  auto ledger = scoreboard::Ledger::create();
-  if (!ledger) return ledger.error();
-  parts.wakeup.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!parts.wakeup) return os::last_error("eventfd");
-  return Parts{.config = &config,
-               .identity = std::move(parts.identity),
-               .listener = std::move(*listener),
-               .access_log = std::move(parts.access_log),
-               .slow_log = std::move(parts.slow_log),
-               .board = std::move(*board),
-               .ledger = std::make_shared<scoreboard::Ledger>(std::move(*ledger)),
-               .wakeup = std::move(parts.wakeup)};
+  parts.access_log = std::move(*access_log);
+  parts.slow_log = std::move(*slow_log);
+  return parts;
 }
 
 Pool::Pool(Parts parts, Spawner& spawner, WatchOutput watch_output)
-    : parts_(std::move(parts)),
-      spawner_(spawner),
-      watch_output_(std::move(watch_output)),
-      slots_(static_cast<std::size_t>(parts_.board.slots())) {
+    : parts_(std::move(parts)), spawner_(spawner), watch_output_(std::move(watch_output)) {
   if (parts_.access_log) {
     // It was checked when the configuration was read.
     access_format_ = log::compile_access_format(config().access_format).format;
   }
-  parts_.board.pulse().threshold.store(policy::spare_threshold(config()));
 }
 
-void Pool::start(Clock::time_point now, int room) {
-  spawn_some(std::min(policy::workers_at_start(config()), room), now);
+Pool::~Pool() {
+  if (parts_.config) wipe_secrets(config());
+}
+
+/// What the workers share. Made with the first of them: 5,000 idle pools cost no memory.
+os::Result<void> Pool::make_memory() {
+  if (auto totals = parts_.account->open(); !totals) return totals.error();
+  if (board_) return {};
+  wakeup_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wakeup_) return os::last_error("eventfd");
+  // One slot more than workers: for the successor of one that is on its last request.
+  auto board = scoreboard::Board::create(config().max_children + 1);
+  if (!board) return board.error();
+  board_ = std::move(*board);
+  slots_.resize(static_cast<std::size_t>(board_.slots()));
+  pulse().threshold.store(policy::spare_threshold(config()));
+  pulse().announce.store(announce_ ? 1 : 0);
+  // The first worker may take a client before the next look.
+  pulse().armed.store(1, std::memory_order_seq_cst);
+  return {};
+}
+
+void Pool::start(Clock::time_point now, int room, int least, bool told) {
+  announce_ = told;
+  const int wanted = std::max(policy::workers_at_start(config()), least);
+  spawn_some(std::min(wanted, room), now);
   serving_ = true;
+}
+
+bool Pool::first_workers_serve() const {
+  const scoreboard::Board::Counts counts = board_.counts();
+  return !retry_at_ && !held_back_ && workers_ <= counts.idle + counts.active;
+}
+
+void Pool::use_output_log() const {
+  if (config().output_log.empty()) {
+    log::close_output(config().name);
+  } else if (auto opened = log::open_output(config().name, config().output_log); !opened) {
+    log::in_pool(log::Level::error, config().name, "failed to open output log ({}): {}",
+                 config().output_log, opened.error().text());
+  }
 }
 
 bool Pool::grow(Clock::time_point now, int room) {
   if (stopping_ || (retry_at_ && now < *retry_at_)) return false;
   retry_at_.reset();
-  scoreboard::Pulse& pulse = parts_.board.pulse();
   // Armed before the count: whoever takes a place after this is seen by one of the two. A static
   // pool has nothing to do for it, and a full one neither.
-  if (config().pm != config::ProcessManager::static_pm && workers_ < config().max_children) {
-    pulse.armed.store(1, std::memory_order_seq_cst);
+  const bool elastic = config().pm != config::ProcessManager::static_pm;
+  if (board_ && elastic && workers_ < config().max_children) {
+    pulse().armed.store(1, std::memory_order_seq_cst);
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
   const policy::Workers seen = count();
@@ -103,20 +114,7 @@ bool Pool::grow(Clock::time_point now, int room) {
 }
 
 policy::Workers Pool::count() const {
-  // The hint is set anew whenever we look: a worker that was killed in accept never gave it back.
-  // Only if no worker changed it since the count: a hint that is one too large would swallow the
-  // call of the worker that takes the last place, and a burst would wait for the tick (seen in 4
-  // of 180). Under a storm of changes it is left alone: they keep it.
-  std::atomic<std::int32_t>& spare = pulse().spare;
-  scoreboard::Board::Counts counts;
-  std::int32_t hint = 0;
-  int tries = 0;
-  do {
-    hint = spare.load(std::memory_order_seq_cst);
-    counts = parts_.board.counts();
-  } while (!spare.compare_exchange_strong(hint, counts.idle - counts.kept,
-                                          std::memory_order_seq_cst) &&
-           ++tries < 8);
+  const scoreboard::Board::Counts counts = board_ ? count_anew() : scoreboard::Board::Counts{};
   policy::Workers workers;
   workers.idle = counts.idle;
   workers.active = counts.active;
@@ -124,7 +122,7 @@ policy::Workers Pool::count() const {
   workers.last = counts.last;
   for (std::size_t slot = 0; slot < slots_.size() && asked_ > 0; ++slot) {
     if (!slots_[slot] || !slots_[slot]->asked) continue;
-    if (!scoreboard::is_active(parts_.board.stage(static_cast<int>(slot)))) ++workers.leaving;
+    if (!scoreboard::is_active(board_.stage(static_cast<int>(slot)))) ++workers.leaving;
   }
   // While somebody accepts and nobody is in a request, nobody waits.
   const bool may_wait = counts.active > 0 || counts.idle == counts.kept;
@@ -134,7 +132,27 @@ policy::Workers Pool::count() const {
   return workers;
 }
 
+/// The counts, and the hint set to them: a worker that was killed in accept never gave it back.
+/// Only if no worker changed it since the count: a hint that is one too large would swallow the
+/// call of the worker that takes the last place, and a burst would wait for the tick (seen in 4
+/// of 180). Under a storm of changes it is left alone: they keep it.
+scoreboard::Board::Counts Pool::count_anew() const {
+  std::atomic<std::int32_t>& spare = pulse().spare;
+  scoreboard::Board::Counts counts;
+  std::int32_t hint = 0;
+  int tries = 0;
+  do {
+    hint = spare.load(std::memory_order_seq_cst);
+    counts = board_.counts();
+  } while (!spare.compare_exchange_strong(hint, counts.idle - counts.kept,
+                                          std::memory_order_seq_cst) &&
+           ++tries < 8);
+  return counts;
+}
+
 void Pool::spawn_some(int wanted, Clock::time_point now) {
+  if (wanted <= 0) return;
+  if (auto made = make_memory(); !made) return cannot_start(made.error(), now);
   for (int i = 0; i < wanted; ++i) {
     const auto slot = vacant_slot();
     if (!slot || !spawn(*slot, now)) return;
@@ -143,7 +161,7 @@ void Pool::spawn_some(int wanted, Clock::time_point now) {
 
 bool Pool::needs_listener_watch() const {
   if (stopping_ || retry_at_) return false;
-  const scoreboard::Board::Counts counts = parts_.board.counts();
+  const scoreboard::Board::Counts counts = board_.counts();
   const int starting = workers_ - counts.idle - counts.active;
   if (counts.idle > counts.kept || starting > 0) return false;
   const bool may_grow = workers_ < config().max_children &&
@@ -161,10 +179,10 @@ std::optional<Clock::time_point> Pool::shrink(Clock::time_point now) {
   };
   std::vector<Idle> idle;
   const std::uint64_t now_ns = scoreboard::monotonic_ns();
-  for (int slot = 0; slot < parts_.board.slots(); ++slot) {
+  for (int slot = 0; slot < board_.slots(); ++slot) {
     const auto& worker = slots_[static_cast<std::size_t>(slot)];
     if (!worker || worker->asked) continue;
-    const scoreboard::Moment moment = parts_.board.moment(slot);
+    const scoreboard::Moment moment = board_.moment(slot);
     if (!scoreboard::is_idle(moment.stage)) continue;
     const auto age = duration_cast<milliseconds>(now - worker->started);
     const auto since = milliseconds(static_cast<std::int64_t>(
@@ -176,28 +194,25 @@ std::optional<Clock::time_point> Pool::shrink(Clock::time_point now) {
   for (const Idle& one : idle) idle_for.push_back(one.since);
   const policy::ScalingPlan plan = policy::plan_shrink(config(), count(), idle_for);
   const auto retire = std::min(static_cast<std::size_t>(plan.retire), idle.size());
-  for (std::size_t i = 0; i < retire; ++i) ask_to_leave(idle[i].slot);
+  for (std::size_t i = 0; i < retire; ++i) ask_to_leave(idle[i].slot, ExitCause::idle);
   if (config().pm != config::ProcessManager::ondemand || idle.size() <= retire) return std::nullopt;
   return now + std::max(milliseconds(1), config().process_idle_timeout - idle[retire].since);
 }
 
-void Pool::recycle() {
-  for (int slot = 0; slot < parts_.board.slots(); ++slot) {
-    const auto& worker = slots_[static_cast<std::size_t>(slot)];
-    if (worker && !worker->asked) tell_to_leave(slot);
-  }
-}
-
-void Pool::ask_to_leave(int slot) {
-  // A last look: what has begun a request since is needed.
-  if (scoreboard::is_idle(parts_.board.stage(slot))) tell_to_leave(slot);
-}
-
-void Pool::tell_to_leave(int slot) {
-  Worker& worker = *slots_[static_cast<std::size_t>(slot)];
-  worker.asked = true;
+/// @return it was idle, and has been told. A last look: what has begun a request since is needed.
+bool Pool::ask_to_leave(int slot, ExitCause why) {
+  auto& worker = slots_[static_cast<std::size_t>(slot)];
+  if (!worker || worker->asked || !scoreboard::is_idle(board_.stage(slot))) return false;
+  worker->asked = why;
   ++asked_;
-  spawner_.signal(worker.pid, SIGQUIT);
+  spawner_.signal(worker->pid, SIGQUIT);
+  return true;
+}
+
+void Pool::give_up_idle(int most) {
+  for (int slot = 0; slot < board_.slots() && most > 0; ++slot) {
+    if (ask_to_leave(slot, ExitCause::replaced)) --most;
+  }
 }
 
 std::optional<int> Pool::vacant_slot() const {
@@ -207,11 +222,11 @@ std::optional<int> Pool::vacant_slot() const {
 }
 
 bool Pool::spawn(int slot, Clock::time_point now) {
-  parts_.board.occupy(slot);
-  auto spawned = spawner_.spawn({.pool = parts_.config,
+  board_.occupy(slot);
+  auto spawned = spawner_.spawn({.pool = parts_.config.get(),
                                  .identity = parts_.identity ? &*parts_.identity : nullptr,
-                                 .board = &parts_.board,
-                                 .totals = &totals(),
+                                 .board = &board_,
+                                 .ledger = parts_.account->ledger(),
                                  .listener = listener(),
                                  .access_log = parts_.access_log.get(),
                                  .slow_log = parts_.slow_log.get(),
@@ -219,12 +234,11 @@ bool Pool::spawn(int slot, Clock::time_point now) {
                                  .slot = slot,
                                  .log_generation = pulse().log_generation.load()});
   if (!spawned) {
-    parts_.board.vacate(slot);
-    log::in_pool(log::Level::error, config().name, "cannot start a worker: {}",
-                 spawned.error().text());
-    start_failed(now);
+    board_.vacate(slot);
+    cannot_start(spawned.error(), now);
     return false;
   }
+  totals().worker_starts.fetch_add(1, std::memory_order_relaxed);
   Worker worker;
   worker.pid = spawned->pid;
   worker.started = now;
@@ -241,8 +255,14 @@ bool Pool::spawn(int slot, Clock::time_point now) {
   return true;
 }
 
+void Pool::cannot_start(const os::Error& error, Clock::time_point now) {
+  log::in_pool(log::Level::error, config().name, "cannot start a worker: {}", error.text());
+  start_failed(now);
+}
+
 void Pool::start_failed(Clock::time_point now) {
   const milliseconds wait = backoff_.failed();
+  if (!stopping_) parts_.account->enter(scoreboard::PoolState::failing);
   // Several workers that fail together are one failure: the longest wait counts.
   retry_at_ = std::max(retry_at_.value_or(now), now + wait);
 }
@@ -253,14 +273,15 @@ bool Pool::reap(const os::Exit& exit, Clock::time_point now) {
   });
   if (found == slots_.end()) return false;
   const int slot = static_cast<int>(found - slots_.begin());
-  const Stage stage = parts_.board.stage(slot);
+  const Stage stage = board_.stage(slot);
   const bool was_ready = stage != Stage::starting;
   tell_end(**found, slot, exit, now);
   log_lost_request(slot, exit);
+  count_exit(slot, exit, was_ready);
   const bool failed_start = !was_ready && !(*found)->asked;
   if ((*found)->asked) --asked_;
   found->reset();
-  parts_.board.vacate(slot);
+  board_.vacate(slot);
   --workers_;
   if (failed_start) {
     start_failed(now);
@@ -270,50 +291,83 @@ bool Pool::reap(const os::Exit& exit, Clock::time_point now) {
   return true;
 }
 
-void Pool::stop(policy::Push push) {
+/// No new client gets into the queue, and those that are in it are served. A socket that a service
+/// manager keeps listens on for our successor; its queue is not ours alone.
+void Pool::close_queue() {
   using scoreboard::Draining;
+  const bool lent = parts_.listener->lent();
+  if (!lent) parts_.listener->close_queue();
+  if (!board_) return;
+  pulse().draining.store(static_cast<std::uint32_t>(lent ? Draining::leave : Draining::serve_queue),
+                         std::memory_order_seq_cst);
+}
+
+void Pool::drain(bool hand_on) {
   stopping_ = true;
   retry_at_.reset();
-  const bool quit = push == policy::Push::quit;
-  // A socket that a service manager keeps listens on for our successor; its queue is not ours alone.
-  if (quit && !parts_.listener.lent()) {
-    parts_.listener.close_queue();
-  } else {
-    parts_.listener.unlink();
+  released_ = hand_on;
+  if (!hand_on) {
+    close_queue();
+  } else if (board_) {
+    pulse().draining.store(static_cast<std::uint32_t>(scoreboard::Draining::leave),
+                           std::memory_order_seq_cst);
   }
-  parts_.board.pulse().draining.store(
-      static_cast<std::uint32_t>(quit && !parts_.listener.lent() ? Draining::serve_queue
-                                                                 : Draining::leave),
-      std::memory_order_seq_cst);
-  const int signal = quit                                ? SIGQUIT
+  // Flag first, then the look at each, and the workers the other way round: who enters accept after
+  // the look has seen the flag.
+  for (int slot = 0; slot < board_.slots(); ++slot) {
+    if (!board_.moment(slot).kept) ask_to_leave(slot, ExitCause::replaced);
+  }
+}
+
+void Pool::close_kept() {
+  for (int slot = 0; slot < board_.slots(); ++slot) {
+    if (board_.moment(slot).kept) ask_to_leave(slot, ExitCause::replaced);
+  }
+}
+
+void Pool::stop(policy::Push push) {
+  stopping_ = true;
+  retry_at_.reset();
+  if (push == policy::Push::quit) {
+    close_queue();
+  } else {
+    parts_.listener->unlink();
+    if (board_) pulse().draining.store(static_cast<std::uint32_t>(scoreboard::Draining::leave),
+                                       std::memory_order_seq_cst);
+  }
+  this->push(push);
+}
+
+void Pool::push(policy::Push push) {
+  const int signal = push == policy::Push::quit        ? SIGQUIT
                      : push == policy::Push::terminate ? SIGTERM
                                                        : SIGKILL;
   for (auto& worker : slots_) {
     if (!worker) continue;
     if (!worker->asked) ++asked_;
-    worker->asked = true;
+    worker->asked = worker->asked.value_or(ExitCause::replaced);
     spawner_.signal(worker->pid, signal);
   }
 }
 
 bool Pool::release_address() {
   if (released_) return true;
-  if (os::listen_queue_length(listener()).value_or(0) > 0 && workers_ > 0) return false;
+  if (workers_ > 0 && os::listen_queue_length(listener()).value_or(0) > 0) return false;
   released_ = true;
   if (config().listen.is_unix()) return true;  // the path is free already
-  parts_.board.pulse().draining.store(static_cast<std::uint32_t>(scoreboard::Draining::leave),
-                                      std::memory_order_seq_cst);
+  if (board_) pulse().draining.store(static_cast<std::uint32_t>(scoreboard::Draining::leave),
+                                     std::memory_order_seq_cst);
   for (const auto& worker : slots_) {
     if (worker) spawner_.signal(worker->pid, SIGQUIT);
   }
-  parts_.listener.close();
+  parts_.listener->close();
   return true;
 }
 
 bool Pool::relieve() {
-  scoreboard::Board& board = parts_.board;
+  const scoreboard::Board& board = board_;
   const scoreboard::Board::Counts counts = board.counts();
-  if (counts.kept == 0 || counts.idle > counts.kept) return false;
+  if (stopping_ || counts.kept == 0 || counts.idle > counts.kept) return false;
   unsigned waiting = os::listen_queue_length(listener()).value_or(1);
   if (waiting == 0) return false;
   for (int slot = 0; slot < board.slots() && waiting > 0; ++slot) {
@@ -328,7 +382,7 @@ bool Pool::relieve() {
 
 void Pool::note_peaks() {
   scoreboard::Totals& totals = this->totals();
-  const auto active = static_cast<std::uint32_t>(parts_.board.counts().active);
+  const auto active = static_cast<std::uint32_t>(board_.counts().active);
   if (active > totals.max_active.load(std::memory_order_relaxed)) {
     totals.max_active.store(active, std::memory_order_relaxed);
   }

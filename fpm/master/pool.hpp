@@ -1,4 +1,4 @@
-// One pool while it runs: its socket, its scoreboard, its workers.
+// One generation of a pool while it runs: its configuration, its scoreboard, its workers.
 #pragma once
 
 #include <chrono>
@@ -10,6 +10,7 @@
 
 #include "fpm/config/config.hpp"
 #include "fpm/log/access_format.hpp"
+#include "fpm/master/account.hpp"
 #include "fpm/master/listeners.hpp"
 #include "fpm/master/spawner.hpp"
 #include "fpm/os/process.hpp"
@@ -18,7 +19,6 @@
 #include "fpm/policy/scaling.hpp"
 #include "fpm/policy/shutdown.hpp"
 #include "fpm/scoreboard/board.hpp"
-#include "fpm/scoreboard/ledger.hpp"
 
 namespace fpm::master {
 
@@ -35,41 +35,53 @@ using WatchOutput =
     std::function<std::unique_ptr<OutputWatch>(const config::Pool&, pid_t, os::UniqueFd out,
                                                os::UniqueFd err)>;
 
-/// A pool's workers are started, judged, pushed and reaped here. Nothing here waits: the master
-/// calls, and asks when to call again.
+/// A generation's workers are started, judged, pushed and reaped here. Nothing here waits: the
+/// master calls, and asks when to call again. A reload makes a new Pool beside the old one, which
+/// drains; what both share is in `Parts` by shared_ptr.
 class Pool {
  public:
-  /// What a pool is made of; opened before by who starts the program, so that every refusal comes
-  /// at start.
+  /// What a generation is made of; opened before it begins, so that every refusal comes while
+  /// nothing has changed yet.
   struct Parts {
-    const config::Pool* config = nullptr;
+    std::unique_ptr<config::Pool> config;
     std::optional<os::Identity> identity;  ///< nothing: workers stay who the master is
-    Listener listener;
+    std::shared_ptr<Listener> listener;
+    std::shared_ptr<Account> account;
     os::UniqueFd access_log;
     os::UniqueFd slow_log;
-    scoreboard::Board board;
-    std::shared_ptr<scoreboard::Ledger> ledger;
-    os::UniqueFd wakeup;  ///< eventfd, non-blocking
   };
 
-  /// Opens all that the pool needs. Errors are for the operator: a taken port, no right to a file.
-  /// A socket among `inherited` that is bound to the pool's address is used.
+  /// Opens the files of a generation; listener and account are the caller's to add. Errors are for
+  /// the operator: no right to a file.
   /// `identity`: whom its workers become; nothing: they stay who the master is.
-  static os::Result<Parts> open_parts(const config::Pool& config,
-                                      std::optional<os::Identity> identity,
-                                      os::InheritedSockets* inherited = nullptr);
+  static os::Result<Parts> open_parts(config::Pool config, std::optional<os::Identity> identity);
 
   Pool(Parts parts, Spawner& spawner, WatchOutput watch_output);
+  /// Overwrites the passwords in its configuration.
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
 
   const config::Pool& config() const { return *parts_.config; }
-  scoreboard::Board& board() { return parts_.board; }
-  scoreboard::Totals& totals() const { return parts_.ledger->totals(); }
-  int listener() const { return parts_.listener.fd(); }
-  int wakeup() const { return parts_.wakeup.get(); }
+  /// Empty until the first worker is started; so is wakeup().
+  scoreboard::Board& board() { return board_; }
+  const scoreboard::Board& board() const { return board_; }
+  /// Of all generations; not before the first worker.
+  scoreboard::Totals& totals() const { return *parts_.account->totals(); }
+  const std::shared_ptr<Account>& account() const { return parts_.account; }
+  const std::shared_ptr<Listener>& listening() const { return parts_.listener; }
+  int listener() const { return parts_.listener->fd(); }
+  /// An eventfd that workers write to when the pool is to be looked at.
+  int wakeup() const { return wakeup_.get(); }
   int workers() const { return workers_; }
 
-  /// The first workers.
-  void start(Clock::time_point now, int room);
+  /// The first workers, `least` or more of them, as far as `room` goes. `told`: each tells when it
+  /// has reached accept, see first_workers_serve().
+  void start(Clock::time_point now, int room, int least = 0, bool told = false);
+  /// The workers of start() have all reached accept.
+  bool first_workers_serve() const;
+  /// A worker could not be started, or ended before it reached accept, since the last success.
+  bool fails_to_start() const { return retry_at_.has_value(); }
   /// Looks at the pool and starts what it wants, at most `room` workers (process.max). From the
   /// moment of the look on the next worker that takes the last spare place writes to wakeup().
   /// @return more is wanted at once: look again after the loop's other work.
@@ -93,8 +105,10 @@ class Pool {
   /// limit is set.
   std::optional<Clock::time_point> check_deadlines();
 
-  /// Every worker finishes its request and is replaced.
-  void recycle();
+  /// Up to `most` workers that are idle go, to make room for those of a new generation.
+  void give_up_idle(int most);
+  /// What its workers print goes to its output_log, if it has one, else to the master's log.
+  void use_output_log() const;
   /// Opens the pool's access log anew. @return false: it could not, the old one stays in use.
   bool reopen_logs();
   /// Hands the logs that are open now to workers that have older ones, and wakes those that sleep.
@@ -102,14 +116,24 @@ class Pool {
   /// call again soon.
   bool send_new_logs();
 
-  /// The stop of the whole program: no new worker, and every worker gets the push. Before a quit
-  /// the queue is closed to new clients, and workers serve what is in it before they go.
+  /// No new worker, and those that are there finish what they do. `hand_on`: another generation
+  /// accepts at the same socket. Else the queue is closed to new clients, and what is in it is
+  /// served first. Only idle workers get a signal: it would cut short a system call of a request. Those on
+  /// idle kept connections may serve one more request there, see close_kept().
+  void drain(bool hand_on);
+  /// While it drains: workers that still wait on kept connections close them and go.
+  void close_kept();
+  bool draining() const { return stopping_; }
+  /// Every worker gets the push.
+  void push(policy::Push push);
+  /// No new worker, and every worker gets the push. Before a quit the queue is closed to new
+  /// clients, and workers serve what is in it before they go.
   void stop(policy::Push push);
-  /// After stop(quit): the queue is empty, or nobody is left to serve it. Gives the address free
-  /// also in workers that are still in a request. @return it is done.
+  /// After drain(false) or stop(quit): the queue is empty, or nobody is left to serve it. Gives the
+  /// address free also in workers that are still in a request. @return it is done.
   bool release_address();
   /// Takes the socket's file away.
-  void unlink() { parts_.listener.unlink(); }
+  void unlink() { parts_.listener->unlink(); }
 
   /// Workers sit on idle kept connections while clients wait and nobody accepts: frees as many as
   /// wait. @return some were woken: look again soon whether that was enough.
@@ -123,32 +147,39 @@ class Pool {
     Clock::time_point started{};
     os::UniqueFd channel;
     std::unique_ptr<OutputWatch> output;
-    bool asked = false;        // to end
+    std::optional<scoreboard::ExitCause> asked;  // to end, and why
     bool overdue = false;      // killed for its request's time
     bool has_new_logs = true;  // those that were opened last
   };
 
   policy::Workers count() const;
+  scoreboard::Board::Counts count_anew() const;
   void spawn_some(int wanted, Clock::time_point now);
   void tell_limit(bool at_limit);
-  void ask_to_leave(int slot);
-  void tell_to_leave(int slot);
+  os::Result<void> make_memory();
+  bool ask_to_leave(int slot, scoreboard::ExitCause why);
+  void close_queue();
+  void count_exit(int slot, const os::Exit& exit, bool was_ready);
   bool spawn(int slot, Clock::time_point now);
+  void cannot_start(const os::Error& error, Clock::time_point now);
   void start_failed(Clock::time_point now);
   std::optional<int> vacant_slot() const;
   void tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now);
   bool send_new_logs(const Worker& worker);
   void log_lost_request(int slot, const os::Exit& exit);
   std::string request_of(int slot) const;
-  scoreboard::Pulse& pulse() const { return parts_.board.pulse(); }
+  scoreboard::Pulse& pulse() const { return board_.pulse(); }
 
   Parts parts_;
+  scoreboard::Board board_;
+  os::UniqueFd wakeup_;
   Spawner& spawner_;
   WatchOutput watch_output_;
   std::vector<std::optional<Worker>> slots_;
   int workers_ = 0;
   int asked_ = 0;  // of them, told to go
   bool serving_ = false;  // the first workers have been started
+  bool announce_ = false; // workers tell when they reach accept
   bool stopping_ = false;
   bool released_ = false;
   bool at_limit_ = false;   // pm.max_children, told once

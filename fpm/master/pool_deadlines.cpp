@@ -9,8 +9,8 @@ namespace fpm::master {
 std::optional<Clock::time_point> Pool::check_deadlines() {
   std::vector<scoreboard::Moment> moments;
   moments.reserve(slots_.size());
-  for (int slot = 0; slot < parts_.board.slots(); ++slot) {
-    if (slots_[static_cast<std::size_t>(slot)]) moments.push_back(parts_.board.moment(slot));
+  for (int slot = 0; slot < board_.slots(); ++slot) {
+    if (slots_[static_cast<std::size_t>(slot)]) moments.push_back(board_.moment(slot));
   }
   const policy::DeadlinePlan plan =
       policy::plan_deadlines(config(), moments, scoreboard::monotonic_ns());

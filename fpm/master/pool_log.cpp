@@ -32,7 +32,7 @@ void Pool::tell_limit(bool at_limit) {
 /// What the worker took with it, read from its slot before that is given away.
 std::string Pool::request_of(int slot) const {
   // The counter may be odd: the worker ended while it wrote. What it wrote is then not known.
-  const auto seen = parts_.board.worker(slot, scoreboard::monotonic_ns());
+  const auto seen = board_.worker(slot, scoreboard::monotonic_ns());
   if (!seen || !scoreboard::is_active(seen->stage)) return {};
   if (seen->stage == Stage::reading_headers) return ", while it read a request";
   return fmt::format(", with the request \"{} {}{}{}\" that ran for {:.3f} s",
@@ -44,7 +44,7 @@ std::string Pool::request_of(int slot) const {
 /// The access log's line of a request that its worker could not write any more.
 void Pool::log_lost_request(int slot, const os::Exit& exit) {
   if (!parts_.access_log) return;
-  const auto seen = parts_.board.worker(slot, scoreboard::monotonic_ns());
+  const auto seen = board_.worker(slot, scoreboard::monotonic_ns());
   // Before info it is no request yet; in stage finished the worker has written its line first.
   if (!seen || seen->stage < Stage::info || seen->stage >= Stage::finished) return;
   log::write_lost_request(parts_.access_log.get(), access_format_,
@@ -86,7 +86,7 @@ bool Pool::reopen_logs() {
       all = false;
     }
   }
-  pulse().log_generation.fetch_add(1, std::memory_order_release);
+  if (board_) pulse().log_generation.fetch_add(1, std::memory_order_release);
   for (auto& worker : slots_) {
     if (worker) worker->has_new_logs = false;
   }
@@ -95,14 +95,14 @@ bool Pool::reopen_logs() {
 
 bool Pool::send_new_logs() {
   bool all = true;
-  for (int slot = 0; slot < parts_.board.slots(); ++slot) {
+  for (int slot = 0; slot < board_.slots(); ++slot) {
     auto& worker = slots_[static_cast<std::size_t>(slot)];
     if (!worker) continue;
     if (!worker->has_new_logs) worker->has_new_logs = send_new_logs(*worker);
     if (worker->has_new_logs && os::all_was_read(worker->channel.get())) continue;
     // In a request it looks before its next line. Elsewhere it may be asleep in accept or recv, or
     // about to be: it is woken until it has looked.
-    if (parts_.board.stage(slot) == Stage::executing) continue;
+    if (board_.stage(slot) == Stage::executing) continue;
     spawner_.signal(worker->pid, SIGUSR1);
     all = false;
   }
@@ -120,6 +120,23 @@ bool Pool::send_new_logs(const Worker& worker) {
   return code == EPIPE || code == ECONNRESET || code == ENOTCONN;
 }
 
+void Pool::count_exit(int slot, const os::Exit& exit, bool was_ready) {
+  using scoreboard::ExitCause;
+  const Worker& worker = *slots_[static_cast<std::size_t>(slot)];
+  ExitCause cause = exit.code() == 0 ? ExitCause::done : ExitCause::crash;
+  if (worker.overdue) {
+    cause = ExitCause::timeout;
+  } else if (worker.asked) {
+    cause = *worker.asked;
+  } else if (!was_ready) {
+    cause = ExitCause::setup;
+  }
+  totals().worker_exits[static_cast<std::size_t>(cause)].fetch_add(1, std::memory_order_relaxed);
+  if (exit.signaled() && scoreboard::is_active(board_.stage(slot))) {
+    totals().killed.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
 void Pool::tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now) {
   SetupFailure failure;
   if (::recv(worker.channel.get(), &failure, sizeof failure, MSG_DONTWAIT) ==
@@ -131,11 +148,11 @@ void Pool::tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock:
     }
     return;
   }
-  const Stage stage = parts_.board.stage(slot);
+  const Stage stage = board_.stage(slot);
   const policy::ExitVerdict verdict = policy::judge_exit({.signal = exit.signal(),
                                                           .code = exit.code(),
                                                           .was_ready = stage != Stage::starting,
-                                                          .asked = worker.asked});
+                                                          .asked = worker.asked.has_value()});
   const std::string how =
       exit.signaled() ? fmt::format("on signal {} ({}{})", exit.signal(),
                                     os::signal_name(exit.signal()),

@@ -21,6 +21,12 @@ void ServiceManager::ready() {
   repeat_watchdog();
 }
 
+void ServiceManager::set_interval(std::chrono::milliseconds interval) {
+  const bool was_off = interval_.count() <= 0;
+  interval_ = interval;
+  if (was_off && started_) repeat_status();
+}
+
 void ServiceManager::stopping() {
   stopping_ = true;
   status_.cancel();

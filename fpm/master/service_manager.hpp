@@ -21,6 +21,8 @@ class ServiceManager {
   /// Workers serve, after a start or a reload. The first call starts the repetitions.
   void ready();
   void reloading() const { notifier_.reloading(); }
+  /// A reload changed systemd_interval; counts from the next report on.
+  void set_interval(std::chrono::milliseconds interval);
   /// Says so, and ends the reports; the watchdog goes on, since a stop may take long.
   void stopping();
 

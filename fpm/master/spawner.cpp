@@ -35,9 +35,9 @@ void keep_log() {
 
 }  // namespace
 
-ForkSpawner::ForkSpawner(const config::Config& config, WorkerEntry entry,
+ForkSpawner::ForkSpawner(WorkerEntry entry,
                          std::function<void(const config::Pool&)> forget_others)
-    : config_(config), entry_(entry), forget_others_(std::move(forget_others)) {}
+    : entry_(entry), forget_others_(std::move(forget_others)) {}
 
 os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
   Spawned spawned;
@@ -57,7 +57,13 @@ os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
     ends.err = std::move(err->write);
   }
   const pid_t master = ::getpid();
+  place.board->memory().inherit(true);
+  place.ledger->memory().inherit(true);
   const auto pid = os::fork_process();
+  if (!pid || *pid > 0) {
+    place.board->memory().inherit(false);
+    place.ledger->memory().inherit(false);
+  }
   if (!pid) return pid.error();
   if (*pid > 0) {
     spawned.pid = *pid;
@@ -74,11 +80,10 @@ os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
                      place.wakeup, log::descriptor(),
                      log::output_descriptor(place.pool->name)});
   forget_others_(*place.pool);
-  const WorkerStart start{.config = config_,
-                          .pool = *place.pool,
+  const WorkerStart start{.pool = *place.pool,
                           .identity = place.identity,
                           .board = *place.board,
-                          .totals = *place.totals,
+                          .totals = place.ledger->totals(),
                           .slot = place.slot,
                           .master_pid = master,
                           .listener = place.listener,

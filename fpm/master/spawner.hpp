@@ -14,7 +14,7 @@ struct WorkerPlace {
   const config::Pool* pool = nullptr;
   const os::Identity* identity = nullptr;  ///< null: workers stay who the master is
   scoreboard::Board* board = nullptr;
-  scoreboard::Totals* totals = nullptr;
+  const scoreboard::Ledger* ledger = nullptr;
   int listener = -1;
   int access_log = -1;
   int slow_log = -1;
@@ -45,14 +45,12 @@ class ForkSpawner final : public Spawner {
  public:
   /// `forget_others` runs in the child: it takes what belongs to other pools than the given one
   /// out of the process.
-  ForkSpawner(const config::Config& config, WorkerEntry entry,
-              std::function<void(const config::Pool&)> forget_others);
+  ForkSpawner(WorkerEntry entry, std::function<void(const config::Pool&)> forget_others);
 
   os::Result<Spawned> spawn(const WorkerPlace& place) override;
   void signal(pid_t pid, int signal) override;
 
  private:
-  const config::Config& config_;
   WorkerEntry entry_;
   std::function<void(const config::Pool&)> forget_others_;
 };

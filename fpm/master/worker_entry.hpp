@@ -18,7 +18,6 @@ namespace fpm::master {
 /// What a worker may use of its process. The references are the master's objects as fork copied
 /// them: read, never destroyed, since the worker ends in _exit.
 struct WorkerStart {
-  const config::Config& config;
   const config::Pool& pool;
   const os::Identity* identity;  ///< to change to; null: stay who we are
   scoreboard::Board& board;

@@ -18,6 +18,7 @@ Result<SharedMemory> SharedMemory::create(const char* name, std::size_t bytes) {
   if (data == MAP_FAILED) return last_error("mmap");
   memory.data_ = data;
   memory.bytes_ = bytes;
+  memory.inherit(false);
   return memory;
 }
 
@@ -28,6 +29,11 @@ SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
   data_ = std::exchange(other.data_, nullptr);
   bytes_ = std::exchange(other.bytes_, 0);
   return *this;
+}
+
+void SharedMemory::inherit(bool yes) const {
+  // Cannot fail for a mapping that is there.
+  if (data_ != nullptr) (void)::madvise(data_, bytes_, yes ? MADV_DOFORK : MADV_DONTFORK);
 }
 
 void SharedMemory::unmap() {

@@ -8,7 +8,8 @@
 
 namespace fpm::os {
 
-/// A zeroed, shared mapping. Children inherit it by fork; another program gets it through fd().
+/// A zeroed, shared mapping. A child that shall have it inherits it by fork; another program gets it
+/// through fd().
 class SharedMemory {
  public:
   /// memfd_create + mmap(MAP_SHARED), sealed against every change of size: a process that could
@@ -23,6 +24,10 @@ class SharedMemory {
         bytes_(std::exchange(other.bytes_, 0)) {}
   SharedMemory& operator=(SharedMemory&& other) noexcept;
   ~SharedMemory() { unmap(); }
+
+  /// Whether children get it by fork. Not until this is called with true: a fork copies the tables of
+  /// every mapping, and those of 1,000 pools cost a new worker 2 ms. Source: madvise(2) MADV_DONTFORK.
+  void inherit(bool yes) const;
 
   void* data() const { return data_; }
   std::size_t size() const { return bytes_; }

@@ -87,6 +87,20 @@ Result<UniqueFd> listen_unix(const std::string& path, int backlog, const SocketF
   return fd;
 }
 
+Result<void> set_socket_file(const std::string& path, const SocketFile& file) {
+  const bool own = file.uid != static_cast<uid_t>(-1) || file.gid != static_cast<gid_t>(-1);
+  if (own && ::chown(path.c_str(), file.uid, file.gid) < 0) {
+    return last_error(fmt::format("chown {}", path));
+  }
+  if (::chmod(path.c_str(), file.mode) < 0) return last_error(fmt::format("chmod {}", path));
+  return {};
+}
+
+Result<void> set_backlog(int listener, int backlog) {
+  if (::listen(listener, backlog) < 0) return last_error("listen");
+  return {};
+}
+
 namespace {
 
 struct AddressListDeleter {

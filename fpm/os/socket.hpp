@@ -24,6 +24,11 @@ struct SocketFile {
 /// Source: unix(7).
 Result<UniqueFd> listen_unix(const std::string& path, int backlog, const SocketFile& file);
 
+/// Gives a socket's file another owner and mode. Errors: those of chown(2) and chmod(2).
+Result<void> set_socket_file(const std::string& path, const SocketFile& file);
+/// Another backlog for a socket that listens already. Source: listen(2).
+Result<void> set_backlog(int listener, int backlog);
+
 /// Listens on host:port over TCP with SO_REUSEADDR. `host` is a literal address, a name (the first
 /// address that it has), or empty: [::] with both families, else 0.0.0.0. Blocks on name service
 /// for names only. Source: tcp(7), ipv6(7).

@@ -25,6 +25,8 @@ class Shutdown {
   explicit Shutdown(std::chrono::milliseconds patience) : patience_(patience) {}
 
   bool stopping() const { return state_ != State::serving; }
+  /// A reload changed process_control_timeout.
+  void set_patience(std::chrono::milliseconds patience) { patience_ = patience; }
   /// An order arrived. A second one of the same or a higher kind hurries: finish after finish is
   /// ignored, terminate after terminate kills. @return what to do now; nothing: ignored.
   std::optional<StopStep> order(StopOrder order);

@@ -203,4 +203,12 @@ PoolSnapshot Board::snapshot(bool full) const {
   return seen;
 }
 
+void merge(PoolSnapshot& into, const PoolSnapshot& draining) {
+  into.idle += draining.idle;
+  into.active += draining.active;
+  into.memory += draining.memory;
+  for (std::size_t i = 0; i < into.stages.size(); ++i) into.stages[i] += draining.stages[i];
+  into.workers.insert(into.workers.end(), draining.workers.begin(), draining.workers.end());
+}
+
 }  // namespace fpm::scoreboard

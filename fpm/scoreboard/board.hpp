@@ -63,6 +63,10 @@ class Board {
   /// Room for `slots` workers, all vacant. Made before the generation's first fork.
   static os::Result<Board> create(int slots);
 
+  /// Not made yet: no slots, all counts are 0, and there is no pulse.
+  Board() = default;
+  explicit operator bool() const { return pulse_ != nullptr; }
+
   int slots() const { return slots_; }
   Pulse& pulse() const { return *pulse_; }
   Pen pen(int slot) const { return Pen(stages_[slot], slots_begin_[slot]); }
@@ -96,10 +100,7 @@ class Board {
   /// The pool's part of a status page: everything that shared memory knows. `full`: with workers.
   PoolSnapshot snapshot(bool full) const;
 
-  /// In a worker: gives up the descriptor; the mapping stays.
-  int fd() const { return memory_.fd(); }
-  /// In a worker of another pool: takes the mapping away.
-  void unmap() { memory_.unmap(); }
+  const os::SharedMemory& memory() const { return memory_; }
 
  private:
   os::SharedMemory memory_;

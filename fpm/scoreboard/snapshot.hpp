@@ -130,4 +130,7 @@ struct PoolSnapshot {
   HistogramSnapshot queue_wait;
 };
 
+/// Adds what is alive of a generation that drains to the snapshot of the one that serves.
+void merge(PoolSnapshot& into, const PoolSnapshot& draining);
+
 }  // namespace fpm::scoreboard

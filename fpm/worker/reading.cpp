@@ -13,14 +13,18 @@ bool Worker::wait_for_next_request() {
   pen_.enter(Stage::accepting, scoreboard::kKeptBit);
   pulse_.armed.store(1, std::memory_order_seq_cst);
   bool arrived = false;
-  // From here on whoever leaves accept last sees `armed`; who left before is seen by this look.
-  if (may_take_more() && start_.board.anyone_accepts(start_.slot)) {
+  // From here on whoever leaves accept last sees `armed`; who left before is seen by this look. When
+  // another generation accepts, one more request is served here, if one comes before QUIT: to close
+  // a connection that a front may just have chosen loses its request.
+  const bool others_accept = draining() == scoreboard::Draining::leave ||
+                             start_.board.anyone_accepts(start_.slot);
+  if (!last_ && !finish_asked() && others_accept) {
     const Waiting waiting(Waiting::For::next_request, wire_.fd(), 0);
     Wire::Received received;
     do {
       received = wire_.receive(true);
       log_channel_.follow(access_log_);
-    } while (received == Wire::Received::nothing && may_take_more());
+    } while (received == Wire::Received::nothing && !finish_asked());
     arrived = received == Wire::Received::bytes;
   } else {
     arrived = wire_.receive(false) == Wire::Received::bytes;

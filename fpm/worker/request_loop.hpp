@@ -108,6 +108,7 @@ class Worker {
   bool may_have_waited_ = false;  // the connection was in the queue while this worker was busy
   std::uint64_t last_took_ns_ = 0;
   bool first_on_connection_ = true;
+  bool announced_ = false;  // accept was reached
 };
 
 }  // namespace fpm::worker

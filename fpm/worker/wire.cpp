@@ -38,6 +38,8 @@ void Wire::open(os::UniqueFd socket, const sockaddr_storage& peer) {
   socket_ = std::move(socket);
   os::peer_text(peer, peer_);
   failed_ = false;
+  tcp_ = peer.ss_family != AF_UNIX;
+  last_ = false;
   unparsed_ = {};
   parser_.reset();
   writer_.reset();
@@ -77,8 +79,9 @@ Wire::Sent Wire::send() {
   if (failed_) return Sent::failed;
   const std::string_view pending = writer_.pending();
   if (pending.empty()) return Sent::all;
+  const int more = last_ && tcp_ ? MSG_MORE : 0;
   const ssize_t sent =
-      ::send(socket_.get(), pending.data(), pending.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      ::send(socket_.get(), pending.data(), pending.size(), MSG_DONTWAIT | MSG_NOSIGNAL | more);
   if (sent < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return Sent::partly;
     failed_ = true;

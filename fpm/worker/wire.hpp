@@ -51,6 +51,11 @@ class Wire {
   Sent send();
   /// Sends all that waits, blocking in poll(2) until `deadline` at the latest. @return success.
   bool send_all(std::chrono::steady_clock::time_point deadline);
+  /// What is sent from now on is the last of this connection, and close() follows at once: over TCP
+  /// the end of the answer and the end of the connection then arrive together, so that no front sends
+  /// another request meanwhile, which it would lose. UNIX sockets cannot do that. Source: send(2)
+  /// MSG_MORE.
+  void send_last() { last_ = true; }
   /// A send has failed: the peer is gone.
   bool failed() const { return failed_; }
 
@@ -75,6 +80,8 @@ class Wire {
   os::UniqueFd socket_;
   char peer_[46] = "-";
   bool failed_ = false;
+  bool tcp_ = false;
+  bool last_ = false;
   std::unique_ptr<char[]> input_;
   std::string_view unparsed_;  // of input_
   std::unique_ptr<char[]> output_;

@@ -55,6 +55,8 @@ bool Worker::accept() {
   // stages in between, it becomes too small, which costs a call. Too large it would lose one.
   pulse_.spare.fetch_add(1, std::memory_order_seq_cst);
   pen_.enter(Stage::accepting);
+  if (pulse_.announce.load(std::memory_order_relaxed) != 0 && !announced_) call_master();
+  announced_ = true;
   while (may_accept()) {
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
@@ -191,8 +193,10 @@ void Worker::end(const handlers::Outcome& outcome) {
   const bool hidden = outcome.truncated && outcome.app_status == 0;
   exchange_.end(static_cast<std::uint32_t>(hidden ? 1 : outcome.app_status));
   exchange_.discard_body();
+  const bool keep = may_keep(outcome);
+  if (!keep) wire_.send_last();
   const bool delivered = exchange_.send_all();
-  keep_ = delivered && may_keep(outcome);
+  keep_ = keep && delivered;
   if (!delivered) wire_.drop();
   wire_.parser().request_done();
   // The client must not wait for what follows: the connection ends before the log is written.

@@ -193,6 +193,7 @@ TEST_CASE("the dump has php-fpm's form and shows what is in force") {
                       "\temergency_restart_interval = 0s",
                       "\temergency_restart_threshold = 0",
                       "\tprocess_control_timeout = 30s",
+                      "\tshutdown_delay = 0s",
                       "\tprocess.max = 0",
                       "\tprocess.priority = undefined",
                       "\tdaemonize = yes",

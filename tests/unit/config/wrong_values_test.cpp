@@ -218,6 +218,7 @@ const std::vector<Wrong>& wrong_in_global() {
       {"emergency_restart_interval = 1x", kTime},
       {"emergency_restart_threshold = -1", kNumber},
       {"process_control_timeout = soon", kTime},
+      {"shutdown_delay = -1s", kTime},
       {"process.max = -1", std::string("process_max can't be negative, ") + kNumber},
       {"process.max = 1",
        "process.max (1) must not be less than the total number of children that start initially "

@@ -59,6 +59,10 @@ struct Fixture {
     config.request_header_timeout = 5s;
     auto parts = Pool::open_parts(config, std::nullopt);
     REQUIRE(parts.has_value());
+    auto listener = Listener::open(config);
+    REQUIRE(listener.has_value());
+    parts->listener = std::make_shared<Listener>(std::move(*listener));
+    parts->account = std::make_shared<Account>();
     pool.emplace(std::move(*parts), spawner, nullptr);
   }
 

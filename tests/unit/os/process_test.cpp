@@ -1,6 +1,7 @@
 #include "fpm/os/process.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,9 +68,21 @@ TEST_CASE("the end of a child is told by signal or code") {
   CHECK_FALSE(exited.signaled());
 }
 
+TEST_CASE("shared memory goes to a child only when it shall") {
+  auto memory = SharedMemory::create("test", 4096);
+  REQUIRE(memory.has_value());
+  const auto pid = fork_process();
+  REQUIRE(pid.has_value());
+  // mincore(2) knows whether there is a mapping, without touching it.
+  unsigned char present = 0;
+  if (*pid == 0) exit_now(::mincore(memory->data(), 4096, &present) < 0 ? 0 : 1);
+  CHECK(WEXITSTATUS(wait_status(*pid)) == 0);
+}
+
 TEST_CASE("shared memory is seen by both sides and cannot be resized") {
   auto memory = SharedMemory::create("test", 4096);
   REQUIRE(memory.has_value());
+  memory->inherit(true);
   auto* word = static_cast<volatile int*>(memory->data());
   const auto pid = fork_process();
   REQUIRE(pid.has_value());

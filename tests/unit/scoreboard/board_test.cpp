@@ -81,6 +81,7 @@ TEST_CASE("long strings are cut, shorter ones leave nothing of the longer behind
 TEST_CASE("a slot whose worker died in the middle of a change is readable after vacate") {
   Board board = make_board(1);
   board.occupy(0);
+  board.memory().inherit(true);
   const auto pid = fpm::os::fork_process();
   REQUIRE(pid.has_value());
   if (*pid == 0) {

@@ -1,0 +1,322 @@
+"""A reload: the new configuration is in force, and no client notices the change."""
+
+import os
+import re
+import signal
+import socket
+import threading
+
+import fastcgi
+import procs
+from case import mode_of, needs_root, plain_only
+from fpm import SERVICE_USER, free_port
+
+POOL = "ping.path = /ping\npm.status_path = /status\n"
+CGI = POOL + "cgi.root = {dir}/cgi\n"
+SLOW = """#!/bin/sh
+echo "Content-Type: text/plain"
+echo
+echo begun
+read line < "$QUERY_STRING"
+echo "$line"
+"""
+
+
+def reload(fpm, number=signal.SIGUSR2):
+    """Sends the signal and waits until the reload is over."""
+    mark = "ready to handle connections" if number == signal.SIGUSR2 else "reloaded: "
+    before = len(fpm.find(mark))
+    fpm.send(number)
+    procs.wait_until(lambda: len(fpm.find(mark)) > before, f"{mark!r} after a reload", 10)
+
+
+def change(fpm, pool, old, new):
+    """Edits the configuration file as an operator does."""
+    text = fpm.pools[pool]
+    assert old in text, text
+    fpm.pools[pool] = text.replace(old, new)
+    rewrite(fpm)
+
+
+def rewrite(fpm, global_lines=""):
+    fpm._write_config(global_lines)
+
+
+def test_every_worker_is_new_after_usr2(case):
+    fpm = case.fpm({"www": POOL, "other": POOL + "pm = ondemand\n"})
+    before = set(fpm.workers())
+    reload(fpm)
+    procs.wait_until(lambda: len(fpm.workers()) == 2 and not before & set(fpm.workers()),
+                     "two new workers")
+    fastcgi.ping(fpm.address("www"))
+    fastcgi.ping(fpm.address("other"))
+    lines = [line for line in fpm.lines if "NOTICE" in line]
+    order = ["Reloading in progress", "reloading: ", 'using inherited socket fd=', "fpm is running",
+             "ready to handle connections"]
+    text = "\n".join(lines[next(i for i, line in enumerate(lines) if order[0] in line):])
+    places = [text.index(word) for word in order]
+    assert places == sorted(places), text
+    assert len(re.findall(r'using inherited socket fd=\d+, "[^"]+"', text)) == 2
+    assert not fpm.find("WARNING|ERROR")
+
+
+def test_a_slow_request_is_finished_by_the_old_generation(case):
+    case.script("cgi/slow.cgi", SLOW)
+    fpm = case.fpm({"www": CGI})
+    gate = case.fifo("gate")
+    answers = []
+    params = fastcgi.params_for("/slow.cgi", f"{case.dir}/cgi/slow.cgi", QUERY_STRING=str(gate))
+    client = threading.Thread(target=lambda: answers.append(fastcgi.ask(fpm.address(), params)))
+    client.start()
+    fpm_status(fpm, "active processes", 2)
+    for _ in range(3):
+        reload(fpm)
+    # The old one is there beside two new ones, and others are served.
+    procs.wait_until(lambda: len(fpm.workers()) == 3, "the slow worker and two new ones")
+    fastcgi.ping(fpm.address())
+    with open(gate, "w", encoding="ascii") as out:
+        out.write("done\n")
+    client.join(10)
+    assert answers and answers[0].body == b"begun\ndone\n", answers
+    fpm.wait_workers(2)
+
+
+def fpm_status(fpm, name, value, pool="www"):
+    def look():
+        page = fastcgi.ask(fpm.address(pool), fastcgi.params_for("/status")).body.decode()
+        return re.search(rf"^{name}:\s+{value}$", page, re.M)
+    procs.wait_until(look, f"{name} to be {value}")
+
+
+def test_a_configuration_with_errors_changes_nothing_and_all_are_told(case):
+    fpm = case.fpm({"www": POOL})
+    before = fpm.workers()
+    good = fpm.pools["www"]
+    fpm.pools["www"] = good + "\npm.max_children = many\nno.such = 1\nuser = nobody-here-at-all"
+    rewrite(fpm)
+    fpm.send(signal.SIGUSR2)
+    fpm.wait_line("nothing is changed")
+    assert fpm.find("pm.max_children") and fpm.find("no.such")
+    assert fpm.workers() == before
+    fastcgi.ping(fpm.address())
+    fpm.pools["www"] = good
+    rewrite(fpm)
+    reload(fpm)
+    procs.wait_until(lambda: not set(before) & set(fpm.workers()), "new workers")
+
+
+def test_pools_come_go_and_move(case):
+    port = free_port()
+    fpm = case.fpm({"www": POOL, "gone": POOL, "moved": POOL})
+    gone, old = fpm.address("gone"), fpm.address("moved")
+    del fpm.pools["gone"]
+    fpm.pools["new"] = fpm.pools["www"].replace("[www]", "[new]").replace("www.sock", "new.sock")
+    change(fpm, "moved", f"{case.dir}/moved.sock\n", f"127.0.0.1:{port}\n")
+    reload(fpm)
+    for pool in ("www", "new"):
+        fastcgi.ping(fpm.address(pool))
+    fastcgi.ping(("127.0.0.1", port))
+    for path in (gone, old):
+        procs.wait_until(lambda path=path: not os.path.exists(path), f"{path} is gone")
+    fpm.wait_workers(6)
+    assert fpm.find(r"\[pool gone\] the pool is no longer configured")
+
+
+def test_a_renamed_pool_keeps_its_socket(case):
+    fpm = case.fpm({"www": POOL})
+    before = os.stat(fpm.address()).st_ino
+    fpm.pools = {"renamed": fpm.pools["www"].replace("[www]", "[renamed]")}
+    rewrite(fpm)
+    reload(fpm)
+    address = fpm.address("renamed")
+    assert os.stat(address).st_ino == before, "it was made anew"
+    page = fastcgi.ask(address, fastcgi.params_for("/status")).body.decode()
+    assert "renamed" in page, page
+    fpm.wait_workers(2)
+
+
+def test_mode_and_backlog_of_a_socket_take_effect(case):
+    fpm = case.fpm({"www": POOL + "listen.mode = 0600\nlisten.backlog = 100\n"})
+    before = os.stat(fpm.address()).st_ino
+    assert mode_of(fpm.address()) == 0o600
+    change(fpm, "www", "listen.mode = 0600\nlisten.backlog = 100", "listen.mode = 0666\nlisten.backlog = 77")
+    reload(fpm)
+    assert mode_of(fpm.address()) == 0o666
+    assert os.stat(fpm.address()).st_ino == before
+    fpm_status(fpm, "listen queue len", 77)
+
+
+@needs_root
+def test_owner_of_a_socket_takes_effect_and_goes_back(case):
+    import pwd  # pylint: disable=import-outside-toplevel
+    fpm = case.fpm({"www": POOL + "listen.mode = 0660\n"})
+    assert os.stat(fpm.address()).st_uid == 0
+    change(fpm, "www", "listen.mode = 0660", f"listen.mode = 0660\nlisten.owner = {SERVICE_USER}")
+    reload(fpm)
+    assert os.stat(fpm.address()).st_uid == pwd.getpwnam(SERVICE_USER).pw_uid
+    change(fpm, "www", f"listen.owner = {SERVICE_USER}", "")
+    reload(fpm)
+    assert os.stat(fpm.address()).st_uid == 0
+
+
+def test_a_generation_that_cannot_start_leaves_the_old_one_in_place(case):
+    fpm = case.fpm({"www": POOL, "other": POOL})
+    before = set(fpm.workers())
+    good = fpm.pools["www"]
+    # There is no such confinement, which only a worker can find out.
+    fpm.pools["www"] = good + "\napparmor_hat = none_such"
+    rewrite(fpm)
+    fpm.send(signal.SIGUSR2)
+    fpm.wait_line(r"\[pool www\] the new generation does not serve.*the old one goes on")
+    procs.wait_until(lambda: len(fpm.workers()) == 4 and len(before & set(fpm.workers())) == 2,
+                     "two old workers of www, two new ones of other")
+    fastcgi.ping(fpm.address("www"))
+    fpm.pools["www"] = good
+    rewrite(fpm)
+    reload(fpm)
+    procs.wait_until(lambda: not before & set(fpm.workers()), "new workers")
+
+
+def test_a_taken_address_changes_nothing(case):
+    fpm = case.fpm({"www": POOL})
+    before = fpm.workers()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        fpm.pools["new"] = (fpm.pools["www"].replace("[www]", "[new]")
+                            .replace(f"{case.dir}/www.sock", f"127.0.0.1:{taken.getsockname()[1]}"))
+        rewrite(fpm)
+        fpm.send(signal.SIGUSR2)
+        fpm.wait_line("nothing is changed")
+    del fpm.pools["new"]
+    assert fpm.workers() == before
+    fastcgi.ping(fpm.address())
+
+
+def test_hup_reopens_logs_and_replaces_what_differs_only(case):
+    fpm = case.fpm({"www": POOL + "pm.max_children = 1\n", "other": POOL + "pm.max_children = 1\n"})
+    before = set(fpm.workers())
+    change(fpm, "www", "pm.max_children = 1", "pm.max_children = 3")
+    reload(fpm, signal.SIGHUP)
+    fpm.wait_workers(4)
+    assert len(before & set(fpm.workers())) == 1
+    reload(fpm, signal.SIGHUP)
+    assert fpm.find("error log file re-opened")
+    assert fpm.find("reloaded: 0 of 0")
+
+
+def test_counters_survive(case):
+    fpm = case.fpm({"www": POOL})
+    for _ in range(5):
+        fastcgi.ping(fpm.address())
+    reload(fpm)
+    # The page counts itself, as php-fpm's does.
+    fpm_status(fpm, "accepted conn", "[6-9]")
+
+
+def test_reloads_asked_for_together_are_one(case):
+    fpm = case.fpm({"www": POOL})
+    for _ in range(25):
+        fpm.send(signal.SIGUSR2)
+    procs.wait_until(lambda: fpm.find("Reloading in progress") and
+                     len(fpm.find("ready to handle")) == 1 + len(fpm.find("Reloading in progress")),
+                     "the last reload is over")
+    fpm.wait_workers(2)
+    assert len(fpm.find("Reloading in progress")) <= 25
+    fastcgi.ping(fpm.address())
+
+
+def test_a_draining_worker_serves_one_more_request_on_a_kept_connection(case):
+    fpm = case.fpm({"www": POOL})
+    request = fastcgi.request(fastcgi.params_for("/ping"), flags=1)
+    with fastcgi.Connection(fpm.address()) as kept:
+        kept.send(request)
+        kept.read_answer()
+        reload(fpm)
+        procs.wait_until(lambda: len(fpm.workers()) == 3, "the kept worker and two new ones")
+        kept.send(request)
+        assert kept.read_answer().body == b"pong"
+        assert kept.at_end()
+    fpm.wait_workers(2)
+
+
+def test_an_idle_kept_connection_is_closed_by_half_of_the_patience(case):
+    fpm = case.fpm({"www": POOL}, "process_control_timeout = 600ms")
+    with fastcgi.Connection(fpm.address()) as kept:
+        kept.send(fastcgi.request(fastcgi.params_for("/ping"), flags=1))
+        kept.read_answer()
+        reload(fpm)
+        assert kept.at_end()
+    fpm.wait_workers(2)
+    assert not fpm.find("they are ended now")
+
+
+def test_a_request_that_outlives_the_patience_is_ended_with_an_answer(case):
+    case.script("cgi/slow.cgi", "#!/bin/sh\nexec sleep 60\n")
+    fpm = case.fpm({"www": CGI}, "process_control_timeout = 300ms")
+    params = fastcgi.params_for("/slow.cgi", f"{case.dir}/cgi/slow.cgi")
+    with fastcgi.Connection(fpm.address()) as slow:
+        slow.send(fastcgi.request(params))
+        fpm_status(fpm, "active processes", 2)
+        reload(fpm)
+        assert slow.read_answer().status == 503
+    fpm.wait_workers(2)
+
+
+def test_a_global_directive_takes_effect_and_others_need_a_restart(case):
+    fpm = case.fpm({"www": POOL})
+    rewrite(fpm, "log_level = debug\npid = {0}/other.pid".format(case.dir))
+    reload(fpm)
+    fpm.wait_line("pid needs a restart")
+    fpm.wait_line(r"DEBUG: pid \d+")
+    assert not os.path.exists(f"{case.dir}/other.pid")
+
+
+def resources(pid):
+    """Descriptors, children, mappings, and PSS in bytes."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        mappings = len(maps.readlines())
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+        pss = int(re.search(r"^Pss:\s+(\d+) kB", rollup.read(), re.M).group(1)) * 1024
+    return len(os.listdir(f"/proc/{pid}/fd")), len(procs.children(pid)), mappings, pss
+
+
+@plain_only
+def test_a_hundred_reloads_leave_nothing_behind(case):
+    pools = {f"p{i}": POOL + ("pm = ondemand\n" if i % 2 else "") for i in range(4)}
+    fpm = case.fpm(pools)
+    address = fpm.address("p1")
+    seen = {}
+    for count in range(1, 101):
+        before = fpm.workers()
+        fastcgi.ping(address)  # a worker of a pool that starts them on demand
+        reload(fpm)
+        # Two static pools of two, and one worker of the pool in use.
+        procs.wait_until(lambda: len(fpm.workers()) == 5 and not set(before) & set(fpm.workers()),
+                         f"new workers after reload {count}", 10)
+        if count in (10, 100):
+            seen[count] = resources(fpm.pid)
+    fds, _, mappings, pss = seen[10]
+    print(f"after 10 reloads {seen[10]}, after 100 {seen[100]} (fds, children, mappings, PSS)")
+    assert (seen[100][0], seen[100][2]) == (fds, mappings), seen
+    assert seen[100][3] - pss < 1 << 20, seen
+
+
+@plain_only
+def test_a_thousand_pools_reload(case):
+    pools = {f"p{i}": "pm = ondemand\nping.path = /ping\n" for i in range(1000)}
+    fpm = case.fpm(pools)
+    reload(fpm)
+    assert len(fpm.find("using inherited socket")) == 1000
+    for name in ("p0", "p999"):
+        fastcgi.ping(fpm.address(name))
+
+
+def test_pools_that_are_reloaded_with_one_less(case):
+    """As php-fpm's own test has it: 129 pools, then 128."""
+    pools = {f"p{i:03}": "pm = ondemand\nping.path = /ping\n" for i in range(129)}
+    fpm = case.fpm(pools)
+    reload(fpm)
+    assert len(fpm.find("using inherited socket")) == 129
+    del fpm.pools["p128"]
+    rewrite(fpm)
+    reload(fpm)
+    assert len(fpm.find("using inherited socket")) == 129 + 128
