@@ -2,7 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <string>
 
 namespace fpm::os {
 
@@ -20,6 +24,29 @@ Result<SharedMemory> SharedMemory::create(const char* name, std::size_t bytes) {
   memory.bytes_ = bytes;
   memory.inherit(false);
   return memory;
+}
+
+Result<SharedMemory> SharedMemory::map_read_only(int fd, std::size_t bytes) {
+  struct stat status {};
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals < 0 || ::fstat(fd, &status) < 0) return last_error("fcntl F_GET_SEALS");
+  // What could shrink would kill its readers by SIGBUS.
+  if ((seals & F_SEAL_SHRINK) == 0 || status.st_size < static_cast<off_t>(bytes)) {
+    return Error(EINVAL, "map shared memory");
+  }
+  SharedMemory memory;
+  void* data = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  if (data == MAP_FAILED) return last_error("mmap");
+  memory.data_ = data;
+  memory.bytes_ = bytes;
+  return memory;
+}
+
+Result<UniqueFd> open_read_only(int fd) {
+  const std::string path = "/proc/self/fd/" + std::to_string(fd);
+  UniqueFd again(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!again) return last_error("open " + path);
+  return again;
 }
 
 SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {

@@ -17,6 +17,11 @@ class SharedMemory {
   /// Source: memfd_create(2), fcntl(2) "File Sealing".
   static Result<SharedMemory> create(const char* name, std::size_t bytes);
 
+  /// Maps what create() made in another process, for reading only and for good: `fd` was opened
+  /// O_RDONLY, see open_read_only(). Errors: EINVAL if it is no such memory, of at least `bytes` and
+  /// sealed against a change of size. The descriptor is not kept.
+  static Result<SharedMemory> map_read_only(int fd, std::size_t bytes);
+
   SharedMemory() = default;
   SharedMemory(SharedMemory&& other) noexcept
       : fd_(std::move(other.fd_)),
@@ -41,5 +46,10 @@ class SharedMemory {
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
 };
+
+/// The file behind `fd` opened anew for reading alone, so that a process that gets it can never
+/// write there: a mapping that was only made read-only by mprotect(2) can be made writable again.
+/// Source: proc(5) /proc/self/fd.
+Result<UniqueFd> open_read_only(int fd);
 
 }  // namespace fpm::os
