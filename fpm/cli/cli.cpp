@@ -131,10 +131,7 @@ int run_single(master::Pool::Parts parts, const rlimit& files) {
 /// they ask for is not there: nobody shall rely on it unawares.
 void tell_what_is_missing(const config::Config& config) {
   for (const config::Pool& pool : config.pools) {
-    for (const char* name :
-         {"slowlog", "request_slowlog_timeout", "request_terminate_timeout_track_finished",
-          "request_terminate_grace", "request_body_timeout", "keepalive_timeout",
-          "pm.status_listen"}) {
+    for (const char* name : {"pm.status_listen"}) {
       if (!pool.written.contains(name)) continue;
       log::in_pool(log::Level::warning, pool.name,
                    "{} is taken, but has no effect in this version yet", name);

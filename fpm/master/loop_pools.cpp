@@ -173,7 +173,7 @@ void Master::Loop::shrink(Running& running) {
 
 void Master::Loop::check_deadlines(Running& running) {
   const auto next = running.pool.check_deadlines();
-  if (!next || running.pool.workers() == 0) return;
+  if (!next) return;
   after(running.deadline, *next, [this, id = running.id] {
     if (Running* const one = find(id)) check_deadlines(*one);
   });

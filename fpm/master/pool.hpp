@@ -11,6 +11,7 @@
 #include "fpm/config/config.hpp"
 #include "fpm/log/access_format.hpp"
 #include "fpm/master/account.hpp"
+#include "fpm/master/farewell.hpp"
 #include "fpm/master/listeners.hpp"
 #include "fpm/master/spawner.hpp"
 #include "fpm/os/process.hpp"
@@ -101,8 +102,9 @@ class Pool {
   /// free again.
   bool reap(const os::Exit& exit, Clock::time_point now);
 
-  /// Wakes and kills workers whose request is overdue. @return when to look again; nothing: no
-  /// limit is set.
+  /// Wakes workers that wait for too long, and ends requests that their workers did not end: stops
+  /// the worker, gives its client the 504 if no answer was begun, kills it. @return when to look
+  /// again; nothing: no limit is set, or there is no worker.
   std::optional<Clock::time_point> check_deadlines();
 
   /// Up to `most` workers that are idle go, to make room for those of a new generation.
@@ -142,6 +144,12 @@ class Pool {
   void note_peaks();
 
  private:
+  /// A worker that has been stopped, and why.
+  struct Held {
+    std::uint64_t request_started_ns = 0;
+    Clock::time_point since{};
+    std::string where;  // it was stuck before
+  };
   struct Worker {
     pid_t pid = 0;
     Clock::time_point started{};
@@ -149,6 +157,8 @@ class Pool {
     std::unique_ptr<OutputWatch> output;
     std::optional<scoreboard::ExitCause> asked;  // to end, and why
     bool overdue = false;      // killed for its request's time
+    int given_status = 0;      // what its client got instead of its answer; 0: nothing
+    std::optional<Held> held;  // stopped, for its request's time
     bool has_new_logs = true;  // those that were opened last
   };
 
@@ -166,6 +176,13 @@ class Pool {
   std::optional<int> vacant_slot() const;
   void tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now);
   bool send_new_logs(const Worker& worker);
+  std::vector<scoreboard::Moment> moments() const;
+  void hold(Worker& worker, std::uint64_t request_started_ns, Clock::time_point now);
+  bool take_over(Worker& worker, int slot, Clock::time_point now);
+  std::string reach_client(const Worker& worker, int slot, std::optional<Farewell>& farewell,
+                           std::uint16_t& id);
+  void tell_overdue(const Worker& worker, int slot, const std::string& where,
+                    const std::string& outcome);
   void log_lost_request(int slot, const os::Exit& exit);
   std::string request_of(int slot) const;
   scoreboard::Pulse& pulse() const { return board_.pulse(); }
@@ -187,6 +204,7 @@ class Pool {
   policy::Backoff backoff_;
   log::AccessFormat access_format_;  // for lines that workers could not write any more
   std::optional<Clock::time_point> retry_at_;
+  std::vector<Farewell> farewells_;  // connections that were answered here
 };
 
 }  // namespace fpm::master

@@ -1,34 +1,155 @@
-// How a pool holds its workers to the time limits of requests.
+// How a pool holds its workers to the time limits of requests. Workers end their requests by
+// themselves; what follows here is for those that do not.
+#include <fmt/format.h>
 #include <signal.h>
 
+#include <algorithm>
+
 #include "fpm/log/log.hpp"
+#include "fpm/log/slow_log.hpp"
 #include "fpm/master/pool.hpp"
+#include "fpm/os/child.hpp"
 
 namespace fpm::master {
 
+using scoreboard::Stage;
+using std::chrono::milliseconds;
+
+namespace {
+
+/// How soon it is looked at again whether a worker stands still, and when that no longer counts: in
+/// a system call that no signal ends it runs none of its code either.
+constexpr milliseconds kStopAgain{1};
+constexpr milliseconds kStopPatience{20};
+/// How soon connections that were answered here are looked at again.
+constexpr milliseconds kFarewellAgain{50};
+
+bool runs(Stage stage) { return stage >= Stage::info && stage <= Stage::finished; }
+
+}  // namespace
+
 std::optional<Clock::time_point> Pool::check_deadlines() {
+  const auto now = Clock::now();
+  std::erase_if(farewells_, [&](Farewell& farewell) { return farewell.over(now); });
+  const policy::DeadlinePlan plan =
+      policy::plan_deadlines(config(), moments(), scoreboard::monotonic_ns());
+  for (const policy::Overdue& overdue : plan.overdue) {
+    Worker& worker = *slots_[static_cast<std::size_t>(overdue.slot)];
+    switch (overdue.action) {
+      case policy::DeadlineAction::wake:
+        spawner_.signal(worker.pid, wake_signal());
+        break;
+      case policy::DeadlineAction::kill:
+        log::in_pool(log::Level::warning, config().name,
+                     "child {} did not stop reading a request after {} ms, it is killed", worker.pid,
+                     overdue.running.count());
+        worker.overdue = true;
+        spawner_.signal(worker.pid, SIGKILL);
+        break;
+      case policy::DeadlineAction::take_over:
+        hold(worker, overdue.request_started_ns, now);
+        break;
+    }
+  }
+  bool any_held = false;
+  for (int slot = 0; slot < board_.slots(); ++slot) {
+    auto& worker = slots_[static_cast<std::size_t>(slot)];
+    if (worker && worker->held) any_held = !take_over(*worker, slot, now) || any_held;
+  }
+  if (any_held) return now + kStopAgain;
+  if (!farewells_.empty()) return now + kFarewellAgain;
+  if (!plan.next_check_ns || workers_ == 0) return std::nullopt;
+  return Clock::time_point(std::chrono::nanoseconds(*plan.next_check_ns));
+}
+
+/// Of workers that are not being ended already.
+std::vector<scoreboard::Moment> Pool::moments() const {
   std::vector<scoreboard::Moment> moments;
   moments.reserve(slots_.size());
   for (int slot = 0; slot < board_.slots(); ++slot) {
-    if (slots_[static_cast<std::size_t>(slot)]) moments.push_back(board_.moment(slot));
+    const auto& worker = slots_[static_cast<std::size_t>(slot)];
+    if (worker && !worker->overdue && !worker->held) moments.push_back(board_.moment(slot));
   }
-  const policy::DeadlinePlan plan =
-      policy::plan_deadlines(config(), moments, scoreboard::monotonic_ns());
-  for (const policy::Overdue& overdue : plan.overdue) {
-    Worker& worker = *slots_[static_cast<std::size_t>(overdue.slot)];
-    if (overdue.action == policy::DeadlineAction::wake) {
-      spawner_.signal(worker.pid, wake_signal());
-      continue;
-    }
-    log::in_pool(log::Level::warning, config().name,
-                 "child {} did not end its request after {} ms, it is killed and its client gets "
-                 "no answer{}",
-                 worker.pid, overdue.running.count(), request_of(overdue.slot));
-    worker.overdue = true;
-    spawner_.signal(worker.pid, SIGKILL);
+  return moments;
+}
+
+/// Stops a worker, so that it can neither end the request nor answer it while that is decided upon.
+void Pool::hold(Worker& worker, std::uint64_t request_started_ns, Clock::time_point now) {
+  // Before: afterwards it is stuck in the stop.
+  const bool ours = os::has_stopped(worker.pid).has_value();
+  worker.held = Held{request_started_ns, now, ours ? os::whereabouts(worker.pid) : std::string()};
+  spawner_.signal(worker.pid, SIGSTOP);
+}
+
+/// Answers in the place of a worker that stands still, and kills it, if it is still in the request
+/// that was overdue. @return it is done; else call again soon.
+bool Pool::take_over(Worker& worker, int slot, Clock::time_point now) {
+  const Held held = *worker.held;
+  const auto stopped = os::has_stopped(worker.pid);
+  if (stopped && !*stopped && now - held.since < kStopPatience) return false;
+  worker.held.reset();
+  const scoreboard::Moment moment = board_.moment(slot);
+  if (!runs(moment.stage) || moment.request_started_ns != held.request_started_ns) {
+    spawner_.signal(worker.pid, SIGCONT);  // it has come to the end just before it was stopped
+    return true;
   }
-  if (!plan.next_check_ns) return std::nullopt;
-  return Clock::time_point(std::chrono::nanoseconds(*plan.next_check_ns));
+  std::optional<Farewell> farewell;
+  std::uint16_t id = 0;
+  std::string outcome = "no answer was possible";
+  if (stopped) {
+    outcome = reach_client(worker, slot, farewell, id);
+    os::kill_groups_of(worker.pid);
+  }
+  worker.overdue = true;
+  spawner_.signal(worker.pid, SIGKILL);
+  if (farewell) {
+    const bool taken = farewell->answer(id);
+    outcome = taken ? "its client got 504 from the master" : "its client did not take the 504";
+    if (taken) worker.given_status = 504;
+    farewells_.push_back(std::move(*farewell));
+  }
+  totals().timed_out.fetch_add(1, std::memory_order_relaxed);
+  tell_overdue(worker, slot, held.where, outcome);
+  return true;
+}
+
+/// The client's connection of a worker that stands still. @return why there is none.
+std::string Pool::reach_client(const Worker& worker, int slot, std::optional<Farewell>& farewell,
+                               std::uint16_t& id) {
+  const auto client = board_.client(slot);
+  if (!client) return "whether its answer was begun is not known, its client gets no more";
+  if (client->answer_begun) return "its answer was begun, its client gets no more";
+  if (client->request_id == 0 || client->request_id > 0xffff || client->connection > 0x7fffffff) {
+    return "its client is not known";
+  }
+  auto connection = os::take_descriptor(worker.pid, static_cast<int>(client->connection));
+  auto found = connection ? Farewell::to(std::move(*connection), Clock::now())
+                          : os::Result<Farewell>(connection.error());
+  if (!found) {
+    return fmt::format("its client gets a reset instead of 504 ({})", found.error().text());
+  }
+  id = static_cast<std::uint16_t>(client->request_id);
+  farewell.emplace(std::move(*found));
+  return {};
+}
+
+void Pool::tell_overdue(const Worker& worker, int slot, const std::string& where,
+                        const std::string& outcome) {
+  const auto seen = board_.worker(slot, scoreboard::monotonic_ns());
+  log::LateRequest request{.pid = worker.pid};
+  if (seen) {
+    request = {.pid = worker.pid,
+               .script = seen->script,
+               .method = seen->method,
+               .uri = seen->uri,
+               .query = seen->query,
+               .taken = seen->request_duration};
+  }
+  log::in_pool(log::Level::warning, config().name, "{}",
+               log::late_line(request, log::Lateness::overdue));
+  log::in_pool(log::Level::warning, config().name,
+               "child {} did not end that request by itself and is killed, {}: {}", worker.pid,
+               outcome, log::printable(where));
 }
 
 }  // namespace fpm::master

@@ -43,10 +43,12 @@ std::string Pool::request_of(int slot) const {
 
 /// The access log's line of a request that its worker could not write any more.
 void Pool::log_lost_request(int slot, const os::Exit& exit) {
-  if (!parts_.access_log) return;
   const auto seen = board_.worker(slot, scoreboard::monotonic_ns());
-  // Before info it is no request yet; in stage finished the worker has written its line first.
+  // Before info it is no request yet; in stage finished the client has its answer.
   if (!seen || seen->stage < Stage::info || seen->stage >= Stage::finished) return;
+  totals().killed.fetch_add(1, std::memory_order_relaxed);
+  if (!parts_.access_log) return;
+  const Worker& worker = *slots_[static_cast<std::size_t>(slot)];
   log::write_lost_request(parts_.access_log.get(), access_format_,
                           {.pool = config().name,
                            .remote = seen->remote == "-" ? "" : seen->remote,
@@ -57,13 +59,12 @@ void Pool::log_lost_request(int slot, const os::Exit& exit) {
                            .user = seen->user,
                            .request_id = seen->request_id,
                            .content_length = seen->content_length,
-                           .status = seen->status,
+                           .status = worker.given_status != 0 ? worker.given_status : seen->status,
                            .pid = exit.pid,
                            .master_pid = ::getpid(),
                            .duration = seen->request_duration,
-                           .end = (*slots_[static_cast<std::size_t>(slot)]).overdue
-                                      ? log::RequestEnd::timeout
-                                      : log::RequestEnd::worker_died});
+                           .end = worker.overdue ? log::RequestEnd::timeout
+                                                 : log::RequestEnd::worker_died});
 }
 
 bool Pool::reopen_logs() {
@@ -132,9 +133,6 @@ void Pool::count_exit(int slot, const os::Exit& exit, bool was_ready) {
     cause = ExitCause::setup;
   }
   totals().worker_exits[static_cast<std::size_t>(cause)].fetch_add(1, std::memory_order_relaxed);
-  if (exit.signaled() && scoreboard::is_active(board_.stage(slot))) {
-    totals().killed.fetch_add(1, std::memory_order_relaxed);
-  }
 }
 
 void Pool::tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now) {

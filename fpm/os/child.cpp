@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
 
 #include "fpm/os/process.hpp"
 
@@ -277,6 +278,17 @@ std::string waiting_place(pid_t pid) {
 }
 
 }  // namespace
+
+int kill_groups_of(pid_t stopped) {
+  const std::string name = std::to_string(stopped);
+  std::ifstream children("/proc/" + name + "/task/" + name + "/children");
+  int killed = 0;
+  for (pid_t child = 0; children >> child;) {
+    const bool leads = child > 1 && ::getpgid(child) == child && ::getsid(child) != child;
+    if (leads && ::kill(-child, SIGKILL) == 0) ++killed;
+  }
+  return killed;
+}
 
 std::vector<Place> places_of(pid_t pid) {
   constexpr std::size_t kMost = 3;

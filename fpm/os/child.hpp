@@ -85,6 +85,12 @@ GroupEnd wait_for_group(pid_t group, std::chrono::steady_clock::time_point until
 /// Some process of the group is there, be it one that ended and was not waited for. Source: kill(2).
 bool group_exists(pid_t group);
 
+/// KILLs the process groups that start_child() made in another process, a child of the caller that
+/// stands still, so that none of its children can be reaped meanwhile. When that process ends, only
+/// the leaders of its groups do (PR_SET_PDEATHSIG). What has made a session of its own stays.
+/// @return how many. Source: proc(5) task/TID/children, where the kernel has it.
+int kill_groups_of(pid_t stopped);
+
 /// Makes the caller the parent of its descendants' orphans, gives SIGCHLD its default action (if
 /// it were ignored, no child could be waited for) and ignores SIGPIPE (a child may end before it
 /// has read its input). Source: prctl(2) PR_SET_CHILD_SUBREAPER.

@@ -61,6 +61,22 @@ Result<void> send_group_signal(pid_t group, int signal) {
   return {};
 }
 
+Result<bool> has_stopped(pid_t child) {
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(child), &info, WSTOPPED | WNOHANG | WNOWAIT) < 0) {
+    return last_error("waitid");
+  }
+  return info.si_pid == child;
+}
+
+Result<UniqueFd> take_descriptor(pid_t child, int fd) {
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0U)));
+  if (!process) return last_error("pidfd_open");
+  UniqueFd taken(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), fd, 0U)));
+  if (!taken) return last_error("pidfd_getfd");
+  return taken;
+}
+
 bool Exit::signaled() const { return WIFSIGNALED(status); }
 int Exit::signal() const { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 int Exit::code() const { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "fpm/os/error.hpp"
+#include "fpm/os/fd.hpp"
 
 namespace fpm::os {
 
@@ -41,6 +41,15 @@ Result<pid_t> fork_process();
 Result<void> send_signal(pid_t pid, int signal);
 /// kill(2) of a whole process group.
 Result<void> send_group_signal(pid_t group, int signal);
+
+/// Whether a child stands still after SIGSTOP. Errors: ECHILD: it is no child of ours. Does not
+/// block, takes nothing away from reap(). Source: waitid(2) WSTOPPED, WNOWAIT.
+Result<bool> has_stopped(pid_t child);
+
+/// A second descriptor for what `fd` is in another process, which must be a child that was not
+/// reaped. Errors: EPERM (ptrace(2) of it is not allowed: CAP_SYS_PTRACE is missing), EBADF, ENOSYS
+/// before Linux 5.6 or in a container's filter. Source: pidfd_getfd(2).
+Result<UniqueFd> take_descriptor(pid_t child, int fd);
 
 /// What a child's end was.
 struct Exit {

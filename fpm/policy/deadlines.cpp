@@ -14,39 +14,50 @@ std::uint64_t ns(milliseconds duration) {
   return static_cast<std::uint64_t>(duration.count()) * 1'000'000U;
 }
 
-/// A limit that a request is held to, and what follows when it has passed.
+/// A limit that a worker is held to, and what follows when it has passed.
 struct Bound {
   std::uint64_t at_ns;
   DeadlineAction action;
 };
+
+/// How long a worker that ends its requests by itself has for one; nothing: any time.
+std::optional<milliseconds> longest_run(const config::Pool& pool, Stage stage) {
+  if (pool.request_terminate_timeout.count() == 0) return std::nullopt;
+  if (stage >= Stage::info && stage <= Stage::ending) {
+    return pool.request_terminate_timeout + kTerminateGrace;
+  }
+  if (stage == Stage::finished && pool.request_terminate_timeout_track_finished) {
+    return pool.request_terminate_timeout + pool.request_terminate_grace + kFinishing;
+  }
+  return std::nullopt;
+}
 
 /// The next bound of one worker; nothing if none applies to where it is.
 std::optional<Bound> next_bound(const config::Pool& pool, const Moment& moment,
                                 std::uint64_t now_ns) {
   // A worker's own clock reading can be a little ahead of the one the check began with.
   const std::uint64_t began = std::min(moment.request_started_ns, now_ns);
+  if (moment.kept && pool.keepalive_timeout.count() > 0) {
+    const std::uint64_t idle_since = std::min(std::max(began, moment.idle_since_ns), now_ns);
+    return Bound{idle_since + ns(pool.keepalive_timeout), DeadlineAction::wake};
+  }
   if (moment.stage == Stage::reading_headers && pool.request_header_timeout.count() > 0) {
     const std::uint64_t limit = began + ns(pool.request_header_timeout);
     if (now_ns < limit + ns(kStuckReading)) return Bound{limit, DeadlineAction::wake};
     return Bound{limit + ns(kStuckReading), DeadlineAction::kill};
   }
-  const bool runs = moment.stage == Stage::info || moment.stage == Stage::executing ||
-                    moment.stage == Stage::ending;
-  if (runs && pool.request_terminate_timeout.count() > 0) {
-    return Bound{began + ns(pool.request_terminate_timeout + kTerminateGrace),
-                 DeadlineAction::kill};
+  if (const auto longest = longest_run(pool, moment.stage)) {
+    return Bound{began + ns(*longest), DeadlineAction::take_over};
   }
   return std::nullopt;
 }
 
-/// The earliest moment at which a request that has not begun yet could pass a bound.
+/// The earliest moment at which a request, or a wait, that has not begun yet could pass a bound.
 std::optional<std::uint64_t> shortest_limit_ns(const config::Pool& pool) {
   std::optional<std::uint64_t> shortest;
   for (const milliseconds limit :
-       {pool.request_header_timeout,
-        pool.request_terminate_timeout.count() > 0
-            ? pool.request_terminate_timeout + kTerminateGrace
-            : milliseconds(0)}) {
+       {pool.request_header_timeout, pool.keepalive_timeout,
+        longest_run(pool, Stage::executing).value_or(milliseconds(0))}) {
     if (limit.count() > 0) shortest = std::min(shortest.value_or(ns(limit)), ns(limit));
   }
   return shortest;
@@ -69,7 +80,8 @@ DeadlinePlan plan_deadlines(const config::Pool& pool, std::span<const Moment> mo
     }
     const std::uint64_t running = now_ns - std::min(moment.request_started_ns, now_ns);
     plan.overdue.push_back({moment.slot, bound->action,
-                            milliseconds(static_cast<std::int64_t>(running / 1'000'000U))});
+                            milliseconds(static_cast<std::int64_t>(running / 1'000'000U)),
+                            moment.request_started_ns});
     next = std::min(next, now_ns + ns(kWakeInterval));
   }
   plan.next_check_ns = next;

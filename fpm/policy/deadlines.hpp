@@ -12,14 +12,16 @@
 namespace fpm::policy {
 
 enum class DeadlineAction {
-  wake,  ///< request_header_timeout passed: wake the worker from its read, it closes by itself
-  kill,  ///< the worker did not end an overdue request by itself: the master does
+  wake,       ///< the worker closes a connection by itself: request_header_timeout, keepalive_timeout
+  kill,       ///< it does not: nobody can answer a request that was not read
+  take_over,  ///< the worker did not end an overdue request: the master answers it and kills
 };
 
 struct Overdue {
   int slot = 0;
   DeadlineAction action = DeadlineAction::wake;
-  std::chrono::milliseconds running{};  ///< since the request's first byte
+  std::chrono::milliseconds running{};    ///< since the request's first byte
+  std::uint64_t request_started_ns = 0;   ///< which request of the slot is meant
 };
 
 struct DeadlinePlan {
@@ -35,7 +37,12 @@ inline constexpr std::chrono::milliseconds kTerminateGrace{100};
 /// How often a worker is woken before it counts as stuck.
 inline constexpr std::chrono::milliseconds kWakeInterval{50};
 inline constexpr std::chrono::milliseconds kStuckReading{2000};
+/// With request_terminate_timeout_track_finished: what a worker may need after request_terminate_grace
+/// until stage finished is over. A second for a killed group to go, five to drain a connection.
+inline constexpr std::chrono::milliseconds kFinishing{8000};
 
+/// What is due at `now_ns` (CLOCK_MONOTONIC). An idle worker is only ever woken, and only from a
+/// connection that was kept for keepalive_timeout.
 DeadlinePlan plan_deadlines(const config::Pool& pool, std::span<const scoreboard::Moment> moments,
                             std::uint64_t now_ns);
 

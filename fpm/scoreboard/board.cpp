@@ -163,6 +163,13 @@ Moment Board::moment(int slot) const {
   return moment;
 }
 
+std::optional<Client> Board::client(int slot) const {
+  Copy copy{};
+  if (!copy_slot(slots_begin_[slot], copy)) return std::nullopt;
+  return Client{copy.number(Field::request_started_ns), copy.number(Field::request_id),
+                copy.number(Field::connection), copy.number(Field::answer_begun) != 0};
+}
+
 Board::Counts Board::counts() const {
   Counts counts;
   for (int slot = 0; slot < slots_; ++slot) {

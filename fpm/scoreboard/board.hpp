@@ -56,6 +56,15 @@ class Pen {
   Slot* slot_ = nullptr;
 };
 
+/// Where the answer of a request goes, for whoever gives it in place of a worker that does not react.
+/// A worker may have written anything here.
+struct Client {
+  std::uint64_t request_started_ns = 0;
+  std::uint64_t request_id = 0;  ///< of FastCGI; 0: not known yet
+  std::uint64_t connection = 0;  ///< number of the worker's descriptor
+  bool answer_begun = false;     ///< something of an answer may have been sent
+};
+
 /// The mapping of one pool and generation. Trusts nothing that it reads: a worker may have written
 /// anything there.
 class Board {
@@ -82,6 +91,9 @@ class Board {
   std::optional<WorkerSnapshot> worker(int slot, std::uint64_t now_monotonic_ns) const;
   /// The part of it that deadlines need; `started` may be torn in the same cases (then 0).
   Moment moment(int slot) const;
+
+  /// Nothing while the slot is being written, be it by a worker that was stopped in the middle of it.
+  std::optional<Client> client(int slot) const;
 
   /// Idle and active workers, counted from the stages.
   struct Counts {

@@ -9,6 +9,7 @@
 
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <functional>
 #include <map>
 
 using namespace fpm;
@@ -47,7 +48,8 @@ struct TempDir {
 };
 
 struct Fixture {
-  explicit Fixture(config::ProcessManager pm = config::ProcessManager::static_pm) {
+  explicit Fixture(config::ProcessManager pm = config::ProcessManager::static_pm,
+                   const std::function<void(config::Pool&)>& change = {}) {
     config.name = "www";
     config.listen.path = dir.path + "/s";
     config.pm = pm;
@@ -57,6 +59,7 @@ struct Fixture {
     config.start_servers = 1;
     config.process_idle_timeout = 50ms;
     config.request_header_timeout = 5s;
+    if (change) change(config);
     auto parts = Pool::open_parts(config, std::nullopt);
     REQUIRE(parts.has_value());
     auto listener = Listener::open(config);
@@ -182,6 +185,51 @@ TEST_CASE("a worker that reads a request's head too long is woken, one that does
   began(8s);
   (void)f.pool->check_deadlines();
   CHECK(f.spawner.sent.back().second == SIGKILL);
+}
+
+TEST_CASE("a worker that does not end an overdue request is stopped before it is killed") {
+  Fixture f(config::ProcessManager::static_pm,
+            [](config::Pool& pool) { pool.request_terminate_timeout = 1s; });
+  f.look();
+  scoreboard::Pen pen = f.pool->board().pen(f.spawner.slots[1001]);
+  pen.enter(Stage::executing);
+  pen.update([](scoreboard::Pen& p) {
+    p.number(Field::request_started_ns, scoreboard::monotonic_ns() - 1'200'000'000);
+  });
+  (void)f.pool->check_deadlines();
+  // It is no child of this process, so there is nobody whose stop could be waited for.
+  REQUIRE(f.spawner.sent.size() == 2);
+  CHECK(f.spawner.sent[0] == std::pair<pid_t, int>(1001, SIGSTOP));
+  CHECK(f.spawner.sent[1] == std::pair<pid_t, int>(1001, SIGKILL));
+  CHECK(f.pool->totals().timed_out.load() == 1);
+  (void)f.pool->check_deadlines();
+  CHECK(f.spawner.sent.size() == 2);  // once is enough
+  CHECK(f.ends(1001, SIGKILL));
+  CHECK(f.pool->totals().killed.load() == 1);
+}
+
+TEST_CASE("an idle kept connection is ended by its own limit, and its worker never killed") {
+  Fixture f(config::ProcessManager::static_pm, [](config::Pool& pool) {
+    pool.keepalive_timeout = 2s;
+    pool.request_terminate_timeout = 1s;
+  });
+  f.look();
+  scoreboard::Pen pen = f.pool->board().pen(f.spawner.slots[1001]);
+  pen.enter(Stage::accepting, scoreboard::kKeptBit);
+  const auto idle_for = [&](std::uint64_t ms) {
+    pen.update([&](scoreboard::Pen& p) {
+      p.number(Field::request_started_ns, scoreboard::monotonic_ns() - (ms + 10) * 1'000'000);
+      p.number(Field::duration_ns, 10'000'000);
+    });
+    (void)f.pool->check_deadlines();
+  };
+  idle_for(1900);
+  CHECK(f.spawner.sent.empty());
+  idle_for(2000);
+  REQUIRE(f.spawner.sent.size() == 1);
+  CHECK(f.spawner.sent[0] == std::pair<pid_t, int>(1001, wake_signal()));
+  idle_for(900'000);
+  CHECK(f.spawner.sent.back().second == wake_signal());
 }
 
 TEST_CASE("workers on idle kept connections are freed only when nobody accepts") {

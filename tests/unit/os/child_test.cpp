@@ -7,8 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <cstdlib>
 #include <vector>
 
 #include "fpm/os/process.hpp"
@@ -250,4 +252,43 @@ TEST_CASE("waiting for a group ends nobody") {
   REQUIRE(end.leader.has_value());
   CHECK(end.leader->code() == 0);
   CHECK_FALSE(group_exists(child->pid));
+}
+
+TEST_CASE("groups that a process made end with it, sessions of their own do not") {
+  auto out = make_pipe();
+  REQUIRE(out.has_value());
+  const auto worker = fork_process();
+  REQUIRE(worker.has_value());
+  if (*worker == 0) {
+    auto in = make_pipe();
+    // The leader of a group with a member, and a session.
+    (void)start_shell("sleep 1000 & echo g $!; sleep 1000", in->read.get(), out->write.get());
+    (void)start_shell("setsid sh -c 'echo s $$; exec sleep 1000' & exit", in->read.get(), out->write.get());
+    for (;;) ::pause();
+  }
+  std::string text;
+  while (std::count(text.begin(), text.end(), '\n') < 2) {
+    char buffer[256];
+    const ssize_t got = ::read(out->read.get(), buffer, sizeof buffer);
+    REQUIRE(got > 0);
+    text.append(buffer, static_cast<std::size_t>(got));
+  }
+  const auto pid_after = [&](const char* mark) {
+    return static_cast<pid_t>(std::atol(text.c_str() + text.find(mark) + 2));
+  };
+  const pid_t member = pid_after("g "), session = pid_after("s ");
+  REQUIRE(send_signal(*worker, SIGSTOP).has_value());
+  siginfo_t info{};
+  REQUIRE(::waitid(P_PID, static_cast<id_t>(*worker), &info, WSTOPPED) == 0);
+  const int killed = kill_groups_of(*worker);
+  REQUIRE(send_signal(*worker, SIGKILL).has_value());
+  REQUIRE(::waitpid(*worker, nullptr, 0) == *worker);
+  CHECK(killed >= 1);
+  // Orphans of a process that is no reaper: their ends can only be looked at.
+  for (const auto end = std::chrono::steady_clock::now() + 10s;
+       ::kill(member, 0) == 0 && std::chrono::steady_clock::now() < end;) {
+    reap_orphans();
+  }
+  CHECK(::kill(member, 0) < 0);
+  CHECK(::kill(session, SIGKILL) == 0);
 }

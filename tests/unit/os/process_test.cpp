@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 
 #include "fpm/os/fd.hpp"
 #include "fpm/os/shared_memory.hpp"
@@ -98,4 +99,45 @@ TEST_CASE("a signal to a whole group never goes to group 1 or below") {
   CHECK(send_group_signal(1, 0).has_error());
   CHECK(send_group_signal(0, 0).has_error());
   CHECK(send_group_signal(-1, 0).has_error());
+}
+
+TEST_CASE("a child that stands still is told from one that runs and from a stranger") {
+  const auto pid = fork_process();
+  REQUIRE(pid.has_value());
+  if (*pid == 0) {
+    for (;;) ::pause();
+  }
+  CHECK_FALSE(has_stopped(*pid).value());
+  REQUIRE(send_signal(*pid, SIGSTOP).has_value());
+  siginfo_t info{};
+  REQUIRE(::waitid(P_PID, static_cast<id_t>(*pid), &info, WSTOPPED | WNOWAIT) == 0);
+  CHECK(has_stopped(*pid).value());
+  CHECK(has_stopped(*pid).value());
+  REQUIRE(send_signal(*pid, SIGKILL).has_value());
+  (void)wait_status(*pid);
+  CHECK(has_stopped(*pid).error().code == ECHILD);
+}
+
+TEST_CASE("a descriptor of a child can be taken over") {
+  auto pipe = make_pipe();
+  REQUIRE(pipe.has_value());
+  const auto pid = fork_process();
+  REQUIRE(pid.has_value());
+  if (*pid == 0) {
+    for (;;) ::pause();
+  }
+  const int number = pipe->write.get();
+  pipe->write.reset();
+  const auto taken = take_descriptor(*pid, number);
+  if (taken.has_error()) {
+    CHECK((taken.error().code == EPERM || taken.error().code == ENOSYS));
+  } else {
+    CHECK(::write(taken->get(), "x", 1) == 1);
+    char byte = 0;
+    CHECK(::read(pipe->read.get(), &byte, 1) == 1);
+    CHECK((::fcntl(taken->get(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK(take_descriptor(*pid, 12345).error().code == EBADF);
+  }
+  REQUIRE(send_signal(*pid, SIGKILL).has_value());
+  (void)wait_status(*pid);
 }

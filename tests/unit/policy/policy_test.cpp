@@ -3,15 +3,11 @@
 #include <catch2/catch.hpp>
 
 #include "fpm/policy/backoff.hpp"
-#include "fpm/policy/deadlines.hpp"
 #include "fpm/policy/exits.hpp"
 #include "fpm/policy/shutdown.hpp"
 
 using namespace fpm::policy;
-using fpm::config::Pool;
 using fpm::log::Level;
-using fpm::scoreboard::Moment;
-using fpm::scoreboard::Stage;
 using namespace std::chrono_literals;
 
 TEST_CASE("the end of a worker is judged by one table") {
@@ -58,73 +54,6 @@ TEST_CASE("a pool that keeps failing says so now and then") {
     if (backoff.worth_a_line()) ++lines;
   }
   CHECK(lines == 4 + 10);  // 1, 2, 4, 8, then each 16th
-}
-
-namespace {
-
-constexpr std::uint64_t kMs = 1'000'000;
-constexpr std::uint64_t kNow = 100'000 * kMs;
-
-Moment at(Stage stage, std::uint64_t ms_ago) { return {0, stage, kNow - ms_ago * kMs, 0, false}; }
-
-Pool pool_with(std::chrono::milliseconds header, std::chrono::milliseconds terminate) {
-  Pool pool;
-  pool.request_header_timeout = header;
-  pool.request_terminate_timeout = terminate;
-  return pool;
-}
-
-}  // namespace
-
-TEST_CASE("without a limit there is nothing to check") {
-  const Moment moments[] = {at(Stage::executing, 60'000)};
-  const DeadlinePlan plan = plan_deadlines(pool_with(0ms, 0ms), moments, kNow);
-  CHECK(plan.overdue.empty());
-  CHECK_FALSE(plan.next_check_ns.has_value());
-}
-
-TEST_CASE("a worker that reads headers too long is woken, again and again, then killed") {
-  const Pool pool = pool_with(5s, 0ms);
-  struct Row {
-    std::uint64_t ago;
-    int overdue;
-    DeadlineAction action;
-  };
-  for (const Row& row : {Row{4999, 0, DeadlineAction::wake}, Row{5000, 1, DeadlineAction::wake},
-                         Row{6999, 1, DeadlineAction::wake}, Row{7000, 1, DeadlineAction::kill}}) {
-    const Moment moments[] = {at(Stage::reading_headers, row.ago)};
-    const DeadlinePlan plan = plan_deadlines(pool, moments, kNow);
-    REQUIRE(plan.overdue.size() == static_cast<std::size_t>(row.overdue));
-    if (row.overdue > 0) {
-      CHECK(plan.overdue[0].action == row.action);
-      CHECK(*plan.next_check_ns == kNow + 50 * kMs);
-    }
-  }
-}
-
-TEST_CASE("the handler has 100 ms to end an overdue request before the master does") {
-  const Pool pool = pool_with(0ms, 2s);
-  const Moment in_time[] = {at(Stage::executing, 2099)};
-  CHECK(plan_deadlines(pool, in_time, kNow).overdue.empty());
-  CHECK(*plan_deadlines(pool, in_time, kNow).next_check_ns == kNow + 1 * kMs);
-  const Moment late[] = {at(Stage::executing, 2100)};
-  REQUIRE(plan_deadlines(pool, late, kNow).overdue.size() == 1);
-  CHECK(plan_deadlines(pool, late, kNow).overdue[0].action == DeadlineAction::kill);
-  CHECK(plan_deadlines(pool, late, kNow).overdue[0].running == 2100ms);
-}
-
-TEST_CASE("idle workers are never overdue, however long they wait") {
-  const Pool pool = pool_with(5s, 2s);
-  const Moment moments[] = {at(Stage::accepting, 90'000), at(Stage::finished, 90'000)};
-  const DeadlinePlan plan = plan_deadlines(pool, moments, kNow);
-  CHECK(plan.overdue.empty());
-  CHECK(*plan.next_check_ns == kNow + 2100 * kMs);  // one that begins now
-}
-
-TEST_CASE("a clock reading ahead of the check is no overdue request") {
-  const Pool pool = pool_with(0ms, 2s);
-  const Moment moments[] = {{0, Stage::executing, kNow + 5 * kMs, 0, false}};
-  CHECK(plan_deadlines(pool, moments, kNow).overdue.empty());
 }
 
 TEST_CASE("QUIT, patience, TERM, one second, KILL every second") {

@@ -145,3 +145,24 @@ TEST_CASE("random bytes in shared memory are shown, never followed") {
     if (!seen.workers.empty()) CHECK(seen.workers[0].uri.size() <= kUri.capacity());
   }
 }
+
+TEST_CASE("where an answer goes is not told while it is being written") {
+  Board board = make_board(1);
+  Pen pen = board.pen(0);
+  pen.update([](Pen& p) {
+    p.number(Field::request_started_ns, 77);
+    p.number(Field::request_id, 3);
+    p.number(Field::connection, 9);
+  });
+  const auto client = board.client(0);
+  REQUIRE(client.has_value());
+  CHECK(client->request_started_ns == 77);
+  CHECK(client->request_id == 3);
+  CHECK(client->connection == 9);
+  CHECK_FALSE(client->answer_begun);
+  pen.update([&](Pen& p) {
+    p.number(Field::answer_begun, 1);
+    CHECK_FALSE(board.client(0).has_value());
+  });
+  CHECK(board.client(0)->answer_begun);
+}
