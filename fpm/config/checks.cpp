@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "fpm/config/address.hpp"
+#include "fpm/config/command.hpp"
 #include "fpm/config/values.hpp"
 
 namespace fpm::config {
@@ -51,8 +52,15 @@ std::string event_mechanism(std::string_view value) {
 }
 
 std::string handler_is_there(std::string_view value) {
-  if (same_word(value, "cgi")) return {};
-  return fmt::format("the handler {} is not there yet, expected cgi", value);
+  if (same_word(value, "cgi") || same_word(value, "fastcgi")) return {};
+  return fmt::format("the handler {} is not there yet, expected cgi or fastcgi", value);
+}
+
+std::string command(std::string_view value) {
+  if (value.empty()) return {};
+  const std::vector<std::string> words = split_command(value);
+  if (!words.empty() && words.front().starts_with('/')) return {};
+  return "expected the absolute path of a program, and its arguments with double quotes in pairs";
 }
 
 std::string client(std::string_view value) {

@@ -17,6 +17,8 @@ namespace fpm::config {
 
 enum class HandlerKind { cgi, fastcgi, module, php };
 enum class ProcessManager { static_pm, dynamic, ondemand };
+/// fastcgi.family: habits of existing FastCGI programs.
+enum class Family { libfcgi, perl, php_cgi, python, go, generic };
 /// request_on_abort: what becomes of a request whose client has gone away.
 enum class OnAbort { by_handler, end, go_on };
 /// cgi.background: what becomes of children that outlive the script's own process.
@@ -175,6 +177,13 @@ struct Pool {
   std::vector<std::string> cgi_allow;
   std::string cgi_program;
   Background cgi_background = Background::leave;
+
+  std::string fastcgi_command;  ///< program and arguments; set with handler = fastcgi
+  Family fastcgi_family = Family::generic;
+  Milliseconds fastcgi_ready_timeout{30'000};  ///< more than 0
+  Variables fastcgi_warmup;                    ///< parameters; empty: no such request
+  Variables fastcgi_warmup_written;            ///< the same with `$NAME` as it was written
+  bool request_retry = true;
 
   Names written;  ///< what a file set; everything else is a default
 };

@@ -273,6 +273,24 @@ const P kPool[] = {
      "The one program of the pool, an absolute path. SCRIPT_FILENAME is then ignored."},
     {"cgi.background", P::Choice<Background>{&Pool::cgi_background}, "leave", anything,
      "What becomes of children that outlive the script's own process: leave or kill."},
+
+    {"fastcgi.command", P::Text{&Pool::fastcgi_command}, "", command,
+     "With handler = fastcgi: the FastCGI program, an absolute path, and its arguments, split at "
+     "blanks; double quotes group. No shell is involved."},
+    {"fastcgi.family", P::Choice<Family>{&Pool::fastcgi_family}, "generic", anything,
+     "Habits of the program: libfcgi and perl end by USR1, the others by TERM; libfcgi, perl and "
+     "php-cgi serve one request after the other on one connection. One of libfcgi, perl, php-cgi, "
+     "python, go, generic."},
+    {"fastcgi.ready_timeout", P::Time{&Pool::fastcgi_ready_timeout}, "30s", anything,
+     "How long the program may take from its start until it accepts connections; then it is ended, "
+     "and started again later (time in seconds; suffix ms, s, m, h, d; more than 0)."},
+    {"fastcgi.warmup", P::Environment{&Pool::fastcgi_warmup, &Pool::fastcgi_warmup_written}, "",
+     anything,
+     "fastcgi.warmup[NAME] = value: a parameter of a request that each new process must answer before "
+     "it counts as ready. Unset: no such request."},
+    {"request_retry", P::Flag{&Pool::request_retry}, "yes", anything,
+     "Whether a GET or HEAD without a body whose process died before a byte came back is tried once "
+     "more, on a fresh process."},
 };
 
 }  // namespace

@@ -84,7 +84,7 @@ struct Directive {
       std::variant<Text, Path, LogFile, Flag, Number, OptionalNumber, Time, Size, ResourceLimit,
                    Cpus, Mode, Listen, Choice<log::Level>, Choice<LogFormat>,
                    Choice<SyslogFacility>, Choice<HandlerKind>, Choice<ProcessManager>,
-                   Choice<OnAbort>, Choice<Background>, CommaList, BlankList, PathList, UriList,
+                   Choice<OnAbort>, Choice<Background>, Choice<Family>, CommaList, BlankList, PathList, UriList,
                    Environment, PhpValues>;
 
   std::string_view name;

@@ -36,6 +36,7 @@ class PoolRules {
     socket_acl();
     backlog();
     clients_of_tcp();
+    application();
     open_to_strangers();
     spare_servers();
     ondemand();
@@ -187,13 +188,23 @@ class PoolRules {
           log::Level::warning);
   }
 
+  void application() {
+    if (pool_.handler != HandlerKind::fastcgi || !good("handler")) return;
+    if (good("fastcgi.command") && pool_.fastcgi_command.empty()) {
+      about("handler", "handler = fastcgi needs fastcgi.command, the program to run");
+    }
+    if (good("fastcgi.ready_timeout") && pool_.fastcgi_ready_timeout.count() <= 0) {
+      about("fastcgi.ready_timeout", "must be more than 0");
+    }
+  }
+
   /// FastCGI has no authentication: whoever connects names the program that runs.
   void open_to_strangers() {
     for (const auto name :
          {"listen", "listen.allowed_clients", "cgi.root", "cgi.allow", "cgi.program"}) {
       if (!good(name)) return;
     }
-    const bool limited = !pool_.cgi_root.empty() || !pool_.cgi_allow.empty() ||
+    const bool limited = pool_.handler != HandlerKind::cgi || !pool_.cgi_root.empty() || !pool_.cgi_allow.empty() ||
                          !pool_.cgi_program.empty() || !pool_.listen_allowed_clients.empty();
     if (!set("listen") || limited || is_local(pool_.listen)) return;
     about("listen",

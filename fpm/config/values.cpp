@@ -62,6 +62,10 @@ constexpr Word<Background> kBackground[] = {
     {"leave", Background::leave},
     {"kill", Background::kill},
 };
+constexpr Word<Family> kFamilies[] = {
+    {"libfcgi", Family::libfcgi}, {"perl", Family::perl}, {"php-cgi", Family::php_cgi},
+    {"python", Family::python},   {"go", Family::go},     {"generic", Family::generic},
+};
 
 }  // namespace
 
@@ -240,6 +244,7 @@ std::span<const Word<HandlerKind>> words(HandlerKind) { return kHandlers; }
 std::span<const Word<ProcessManager>> words(ProcessManager) { return kManagers; }
 std::span<const Word<OnAbort>> words(OnAbort) { return kOnAbort; }
 std::span<const Word<Background>> words(Background) { return kBackground; }
+std::span<const Word<Family>> words(Family) { return kFamilies; }
 
 template <class Enum>
 std::string parse_word(std::string_view text, Enum& out) {
@@ -270,6 +275,7 @@ template std::string parse_word(std::string_view, HandlerKind&);
 template std::string parse_word(std::string_view, ProcessManager&);
 template std::string parse_word(std::string_view, OnAbort&);
 template std::string parse_word(std::string_view, Background&);
+template std::string parse_word(std::string_view, Family&);
 template std::string print_word(log::Level);
 template std::string print_word(LogFormat);
 template std::string print_word(SyslogFacility);
@@ -277,5 +283,6 @@ template std::string print_word(HandlerKind);
 template std::string print_word(ProcessManager);
 template std::string print_word(OnAbort);
 template std::string print_word(Background);
+template std::string print_word(Family);
 
 }  // namespace fpm::config

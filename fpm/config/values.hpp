@@ -61,6 +61,7 @@ std::span<const Word<HandlerKind>> words(HandlerKind);
 std::span<const Word<ProcessManager>> words(ProcessManager);
 std::span<const Word<OnAbort>> words(OnAbort);
 std::span<const Word<Background>> words(Background);
+std::span<const Word<Family>> words(Family);
 
 /// One of the words, any case.
 template <class Enum>

@@ -140,6 +140,27 @@ class Handler {
   /// request_terminate_grace and a second at most, after deadline() with
   /// request_terminate_timeout_track_finished. Does not throw.
   virtual void finish(Exchange& exchange) { (void)exchange; }
+
+  // What a handler has besides requests, such as a process that it owns.
+  /// A signal came while the worker waited in accept: there is something to look after. Does not block.
+  virtual bool looks_after() { return false; }
+  /// Looks after it. The worker is not counted as idle meanwhile. May block, until stop_asked().
+  virtual void look_after() {}
+  /// The worker ends in an orderly way. Blocks for some 100 ms at most.
+  virtual void stop() {}
+  /// Bytes that pm.max_memory counts besides the worker's own. May block for some 100 us.
+  virtual std::uint64_t memory() const { return 0; }
+  /// A worker takes long to get ready: it serves on until its successor is there.
+  virtual bool starts_slowly() const { return false; }
+
+  /// The worker sets this before start(): it was told to end.
+  void set_stop_asked(bool (*asked)()) { stop_asked_ = asked; }
+
+ protected:
+  bool stop_asked() const { return stop_asked_ != nullptr && stop_asked_(); }
+
+ private:
+  bool (*stop_asked_)() = nullptr;
 };
 
 /// The handler that a pool's configuration asks for. `pool` outlives it. `user` is whom the worker

@@ -1,4 +1,5 @@
 #include "fpm/handlers/cgi/cgi_handler.hpp"
+#include "fpm/handlers/fastcgi/fastcgi_handler.hpp"
 #include "fpm/handlers/handler.hpp"
 
 namespace fpm::handlers {
@@ -8,6 +9,7 @@ std::unique_ptr<Handler> make_handler(const config::Pool& pool, const os::Identi
     case config::HandlerKind::cgi:
       return std::make_unique<cgi::CgiHandler>(pool, user);
     case config::HandlerKind::fastcgi:
+      return std::make_unique<fastcgi::FastcgiHandler>(pool, user);
     case config::HandlerKind::module:
     case config::HandlerKind::php:
       break;

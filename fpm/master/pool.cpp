@@ -68,7 +68,7 @@ os::Result<void> Pool::make_memory() {
   board_ = std::move(*board);
   slots_.resize(static_cast<std::size_t>(board_.slots()));
   pulse().threshold.store(policy::spare_threshold(config()));
-  pulse().announce.store(announce_ ? 1 : 0);
+  pulse().announce.store(announce_ ? 2 : 0);
   // The first worker may take a client before the next look.
   pulse().armed.store(1, std::memory_order_seq_cst);
   return {};
@@ -79,6 +79,11 @@ void Pool::start(Clock::time_point now, int room, int least, bool told) {
   const int wanted = std::max(policy::workers_at_start(config()), least);
   spawn_some(std::min(wanted, room), now);
   serving_ = true;
+}
+
+void Pool::serves_alone() {
+  announce_ = false;
+  if (board_) pulse().announce.store(0);
 }
 
 bool Pool::first_workers_serve() const {
@@ -110,7 +115,39 @@ bool Pool::grow(Clock::time_point now, int room) {
   held_back_ = plan.held_back;
   tell_limit(plan.at_limit);
   spawn_some(plan.spawn, now);
+  if (board_) replace_retiring(now, room);
   return plan.again && !retry_at_;
+}
+
+/// Workers that take long to start and have done enough serve until others are ready in their
+/// place: one at a time, so that there is never more than one beyond pm.max_children.
+void Pool::replace_retiring(Clock::time_point now, int room) {
+  bool on_the_way = false;
+  for (int slot = 0; slot < board_.slots(); ++slot) {
+    auto& worker = slots_[static_cast<std::size_t>(slot)];
+    if (!worker || !worker->successor) continue;
+    const Stage stage = board_.stage(slot);
+    if (scoreboard::is_idle(stage) || scoreboard::is_active(stage)) {
+      worker->successor = false;
+      let_one_retire();
+    } else {
+      on_the_way = true;
+    }
+  }
+  const int leaving = std::max(0, pulse().relieved.load(std::memory_order_relaxed)) + asked_;
+  if (on_the_way || retry_at_ || board_.counts().retiring <= leaving) return;
+  const auto slot = vacant_slot();
+  if (!slot || room <= 0 || workers_ > config().max_children) return;
+  pulse().announce.store(1);
+  if (spawn(*slot, now)) slots_[static_cast<std::size_t>(*slot)]->successor = true;
+}
+
+/// One that is idle at once, else the first that comes to the end of its request.
+void Pool::let_one_retire() {
+  for (int slot = 0; slot < board_.slots(); ++slot) {
+    if (board_.retires(slot) && ask_to_leave(slot, ExitCause::done)) return;
+  }
+  pulse().relieved.fetch_add(1, std::memory_order_relaxed);
 }
 
 policy::Workers Pool::count() const {

@@ -79,6 +79,8 @@ class Pool {
   /// The first workers, `least` or more of them, as far as `room` goes. `told`: each tells when it
   /// has reached accept, see first_workers_serve().
   void start(Clock::time_point now, int room, int least = 0, bool told = false);
+  /// The old generation goes.
+  void serves_alone();
   /// The workers of start() have all reached accept.
   bool first_workers_serve() const;
   /// A worker could not be started, or ended before it reached accept, since the last success.
@@ -160,11 +162,14 @@ class Pool {
     int given_status = 0;      // what its client got instead of its answer; 0: nothing
     std::optional<Held> held;  // stopped, for its request's time
     bool has_new_logs = true;  // those that were opened last
+    bool successor = false;    // of a worker that retires when this one serves
   };
 
   policy::Workers count() const;
   scoreboard::Board::Counts count_anew() const;
   void spawn_some(int wanted, Clock::time_point now);
+  void replace_retiring(Clock::time_point now, int room);
+  void let_one_retire();
   void tell_limit(bool at_limit);
   os::Result<void> make_memory();
   bool ask_to_leave(int slot, scoreboard::ExitCause why);

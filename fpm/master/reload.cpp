@@ -238,6 +238,7 @@ void Master::Loop::check_start(Running& running) {
 void Master::Loop::generation_serves(Running& running) {
   running.starting = false;
   running.drain.cancel();
+  running.pool.serves_alone();
   Service& service = services_[running.name()];
   service.starting = 0;
   service.serving = running.id;

@@ -214,6 +214,13 @@ Result<void> become_reaper() {
   return {};
 }
 
+void interrupt_by_children() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(SIGCHLD, &action, nullptr);
+}
+
 int reap_orphans() {
   int reaped = 0;
   while (::waitpid(-1, nullptr, WNOHANG) > 0) ++reaped;

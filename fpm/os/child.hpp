@@ -96,6 +96,10 @@ int kill_groups_of(pid_t stopped);
 /// has read its input). Source: prctl(2) PR_SET_CHILD_SUBREAPER.
 Result<void> become_reaper();
 
+/// The end of a child interrupts system calls that wait (EINTR), instead of passing unnoticed. After
+/// become_reaper(). Source: signal(7).
+void interrupt_by_children();
+
 /// Reaps every child that has ended. Only for moments when no child of the caller's own is
 /// expected to be waited for. @return how many. Does not block.
 int reap_orphans();

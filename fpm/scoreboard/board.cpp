@@ -175,6 +175,7 @@ Board::Counts Board::counts() const {
   for (int slot = 0; slot < slots_; ++slot) {
     const unsigned byte = stages_[slot].load(std::memory_order_acquire);
     const Stage now = static_cast<Stage>(byte & kStageMask);
+    if ((byte & kRetiringBit) != 0) ++counts.retiring;
     if (is_idle(now)) {
       ++counts.idle;
       if ((byte & kKeptBit) != 0) ++counts.kept;
@@ -188,10 +189,15 @@ Board::Counts Board::counts() const {
   return counts;
 }
 
+bool Board::retires(int slot) const {
+  return (stages_[slot].load(std::memory_order_acquire) & kRetiringBit) != 0;
+}
+
 bool Board::anyone_accepts(int but) const {
   for (int slot = 0; slot < slots_; ++slot) {
     const unsigned byte = stages_[slot].load(std::memory_order_seq_cst);
-    if (slot != but && byte == static_cast<unsigned>(Stage::accepting)) return true;
+    const unsigned waits = byte & ~static_cast<unsigned>(kRetiringBit);
+    if (slot != but && waits == static_cast<unsigned>(Stage::accepting)) return true;
   }
   return false;
 }

@@ -102,8 +102,11 @@ class Board {
     int starting = 0;  ///< forked, not yet at its first accept
     int kept = 0;      ///< those of idle that wait on a kept connection
     int last = 0;      ///< those of active that end after this request
+    int retiring = 0;  ///< those of idle and active that serve until a successor does
   };
   Counts counts() const;
+  /// The worker has done enough and serves until a successor does.
+  bool retires(int slot) const;
 
   /// Whether a worker other than `but` waits in accept itself, not on a kept connection. Stops at
   /// the first that does.

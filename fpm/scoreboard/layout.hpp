@@ -52,9 +52,10 @@ inline constexpr TextField kRemote{kRequestId.first + kRequestId.words, 6};
 inline constexpr std::size_t kWords = kRemote.first + kRemote.words;
 
 /// Bits of a stage byte beside the stage itself.
-inline constexpr std::uint8_t kStageMask = 0x3f;
+inline constexpr std::uint8_t kStageMask = 0x1f;
 inline constexpr std::uint8_t kKeptBit = 0x80;  ///< accepting, but on a kept connection
 inline constexpr std::uint8_t kLastBit = 0x40;  ///< in a request after which the worker ends
+inline constexpr std::uint8_t kRetiringBit = 0x20;  ///< has done enough, serves until a successor does
 
 struct alignas(64) Slot {
   /// Odd while the words are being written.
@@ -78,8 +79,11 @@ struct Pulse {
   /// eventfd.
   std::atomic<std::uint32_t> armed;
   std::atomic<std::int32_t> threshold;
-  /// 1: a worker that reaches accept for the first time writes to the eventfd too.
+  /// Not 0: a worker that reaches accept for the first time writes to the eventfd too. 2: and one that
+  /// cannot start gives up, because an old generation serves.
   std::atomic<std::uint32_t> announce;
+  /// So many workers that retire may end: their successors serve.
+  std::atomic<std::int32_t> relieved;
   /// Counted up when logs were opened anew: workers read their channel before the next line.
   std::atomic<std::uint32_t> log_generation;
   /// A Draining: whether workers accept again.

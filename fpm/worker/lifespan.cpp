@@ -33,10 +33,10 @@ bool Lifespan::is_last(std::uint64_t served, std::uint64_t now_ns) const {
          (ends_at_ns_ != 0 && now_ns >= ends_at_ns_);
 }
 
-bool Lifespan::grown_too_large(std::uint64_t now_ns) {
+bool Lifespan::grown_too_large(std::uint64_t now_ns, const handlers::Handler* handler) {
   if (max_memory_ == 0 || now_ns < looked_ns_ + kSecond) return false;
   looked_ns_ = now_ns;
-  return private_memory() > max_memory_;
+  return private_memory() + (handler != nullptr ? handler->memory() : 0) > max_memory_;
 }
 
 std::uint64_t private_memory() {

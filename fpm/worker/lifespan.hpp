@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "fpm/config/config.hpp"
+#include "fpm/handlers/handler.hpp"
 
 namespace fpm::worker {
 
@@ -17,9 +18,9 @@ class Lifespan {
   /// it, or its time is over. `served`: before it.
   bool is_last(std::uint64_t served, std::uint64_t now_ns) const;
 
-  /// Looks at this process's private memory, at most once a second. Called after a request.
-  /// Blocks for some 100 us when it looks. Source: proc(5) smaps_rollup.
-  bool grown_too_large(std::uint64_t now_ns);
+  /// Looks at the private memory of this process and of what `handler`, if given, owns, at most once a second.
+  /// Called after a request. Blocks for some 100 us when it looks. Source: proc(5) smaps_rollup.
+  bool grown_too_large(std::uint64_t now_ns, const handlers::Handler* handler = nullptr);
 
   /// Requests it may serve; 0: any number.
   std::uint64_t max_requests() const { return max_requests_; }

@@ -47,6 +47,7 @@ class Worker {
                       static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {}
 
   void serve();
+  handlers::Handler& handler() { return handler_; }
 
  private:
   // The stages; the first line of each enters it, nothing else writes it.
@@ -71,11 +72,16 @@ class Worker {
            (!last_ && !terminate_asked() && draining() == scoreboard::Draining::serve_queue);
   }
   std::uint8_t stage_bits() const {
-    return last_ ? scoreboard::kLastBit : std::uint8_t{0};
+    const unsigned last = last_ ? scoreboard::kLastBit : 0U;
+    const unsigned retiring = retiring_ ? scoreboard::kRetiringBit : 0U;
+    return static_cast<std::uint8_t>(last | retiring);
   }
   bool is_stale();
   bool is_abandoned();
   void call_master();
+  void retire();
+  bool is_relieved();
+  void look_after_handler();
   bool may_keep(const handlers::Outcome& outcome) const;
   bool serve_request();
   bool end_early(const fcgi::Event& begin, fcgi::ProtocolStatus status);
@@ -105,6 +111,7 @@ class Worker {
   fcgi::Event begin_;           // of the request at hand
   bool keep_ = false;           // the connection stays open after this request
   bool last_ = false;           // this worker ends after this request
+  bool retiring_ = false;       // it ends when its successor serves
   bool may_have_waited_ = false;  // the connection was in the queue while this worker was busy
   std::uint64_t last_took_ns_ = 0;
   bool first_on_connection_ = true;

@@ -54,7 +54,7 @@ bool Worker::accept() {
   // Before the stage here, after it in leave_accept: when the master sets the hint anew from the
   // stages in between, it becomes too small, which costs a call. Too large it would lose one.
   pulse_.spare.fetch_add(1, std::memory_order_seq_cst);
-  pen_.enter(Stage::accepting);
+  pen_.enter(Stage::accepting, stage_bits());
   if (pulse_.announce.load(std::memory_order_relaxed) != 0 && !announced_) call_master();
   announced_ = true;
   while (may_accept()) {
@@ -103,8 +103,41 @@ void Worker::leave_accept() {
   }
 }
 
+/// This worker has done enough. One that takes long to start is not missed for a moment: it serves
+/// on until another one does.
+void Worker::retire() {
+  if (last_ || retiring_) return;
+  if (handler_.starts_slowly()) {
+    retiring_ = true;
+  } else {
+    last_ = true;
+    keep_ = false;
+  }
+}
+
+/// A successor serves in this worker's place.
+bool Worker::is_relieved() {
+  std::int32_t left = pulse_.relieved.load(std::memory_order_relaxed);
+  while (retiring_ && left > 0) {
+    if (pulse_.relieved.compare_exchange_weak(left, left - 1)) return true;
+  }
+  return false;
+}
+
+/// A signal came: what the handler owns may need something. Not counted as idle meanwhile.
+void Worker::look_after_handler() {
+  if (!handler_.looks_after()) return;
+  pulse_.spare.fetch_sub(1, std::memory_order_seq_cst);
+  pen_.enter(Stage::starting);
+  call_master();
+  handler_.look_after();
+  pulse_.spare.fetch_add(1, std::memory_order_seq_cst);
+  pen_.enter(Stage::accepting, stage_bits());
+}
+
 void Worker::accept_failed(int code) {
   log_channel_.follow(access_log_);
+  if (code == EINTR) look_after_handler();
   if (code == EINTR || code == ECONNABORTED || code == EINVAL || finish_asked()) return;
   // EMFILE, ENFILE, ENOBUFS, ENOMEM: nothing that a faster loop would mend.
   log::in_pool(log::Level::error, pool_.name, "accept: {}", os::errno_text(code));
@@ -112,9 +145,11 @@ void Worker::accept_failed(int code) {
 }
 
 Route Worker::choose_route() {
-  last_ = last_ || lifespan_.is_last(pen_.read(Field::requests), began_ns_);
+  const bool enough = !last_ && !retiring_ &&
+                      lifespan_.is_last(pen_.read(Field::requests), began_ns_);
+  if (enough) retire();
   pen_.enter(Stage::info, stage_bits());
-  if (last_) call_master();  // for a successor that is there before this worker is missed
+  if (enough) call_master();  // for a successor that is there before this worker is missed
   totals_.accepted.fetch_add(1, std::memory_order_relaxed);
   exchange_.start(begin_.id, begin_.role, as_time(began_ns_));
   access_log_.begin();
@@ -223,13 +258,16 @@ void Worker::finish(const handlers::Outcome& outcome) {
   first_on_connection_ = false;
   // Clients may have waited in the queue for all that this worker did.
   last_took_ns_ = (outcome.unfinished ? scoreboard::monotonic_ns() : now) - began_ns_;
-  if (!last_ && lifespan_.grown_too_large(now)) {
-    last_ = true;
-    keep_ = false;
+  if (!last_ && !retiring_ && lifespan_.grown_too_large(now, &handler_)) {
+    retire();
     log::in_pool(log::Level::notice, pool_.name, "child {} is larger than pm.max_memory, it ends",
                  ::getpid());
     pen_.enter(Stage::finished, stage_bits());
     call_master();
+  }
+  if (is_relieved()) {
+    last_ = true;
+    keep_ = false;
   }
 }
 
@@ -248,10 +286,19 @@ void run_worker(const master::WorkerStart& start) {
   if (handler == nullptr) {
     give_up(start.channel, os::Error(ENOSYS, "this build has no such handler"));
   }
-  if (auto done = handler->start(); !done) give_up(start.channel, done.error());
+  handler->set_stop_asked(finish_asked);
+  if (auto done = handler->start(); !done) {
+    // Beside an old generation, which goes on, this one fails. Else clients wait: they get an answer, and
+    // the handler tries again.
+    const auto others = start.board.counts();
+    const bool others_serve =
+        start.board.pulse().announce.load() == 2 || others.idle + others.active > 0;
+    if (others_serve || !handler->starts_slowly()) give_up(start.channel, done.error());
+  }
   // On the heap and never deleted: nothing here is destroyed, the process just ends.
   auto* worker = new Worker(start, *handler.release());
   worker->serve();
+  worker->handler().stop();
   if (start.on_end) start.on_end();
   os::exit_now(0);
 }

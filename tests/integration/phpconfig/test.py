@@ -15,7 +15,8 @@ OURS = {
     "pm.max_worker_lifetime", "pm.max_memory", "request_terminate_grace", "request_header_timeout",
     "request_body_timeout", "request_queue_timeout", "request_drop_abandoned", "request_on_abort",
     "keepalive_timeout", "rlimit_as", "rlimit_nproc", "no_new_privs", "output_log", "cgi.root",
-    "cgi.program", "cgi.background", "apparmor_hat",
+    "cgi.program", "cgi.background", "apparmor_hat", "fastcgi.command", "fastcgi.family",
+    "fastcgi.ready_timeout", "request_retry",
 }
 
 # A default that differs on purpose: php-fpm's 0 cuts every request on reload.

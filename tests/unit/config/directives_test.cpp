@@ -39,6 +39,7 @@ std::string some_value(const Directive<Owner>& row) {
   if (row.name == "pm") return "ondemand";
   if (row.name == "request_on_abort") return "continue";
   if (row.name == "cgi.background") return "kill";
+  if (row.name == "fastcgi.family") return "php-cgi";
   return "/some/text";
 }
 
