@@ -182,7 +182,8 @@ const P kPool[] = {
      "given often."},
 
     {"slowlog", P::Path{&Pool::slowlog}, "", anything,
-     "File in which slow requests are logged with the place where they are. Unset: none."},
+     "File in which slow requests are logged with the place where they are: a stack where the "
+     "handler has one, else the processes and what they wait for. Unset: none."},
     {"request_slowlog_timeout", P::Time{&Pool::request_slowlog_timeout}, "0", anything,
      "A request that takes longer is slow (time in seconds; suffix ms, s, m, h, d; 0 for off). "
      "Needs slowlog."},
@@ -196,10 +197,11 @@ const P kPool[] = {
     {"request_terminate_timeout_track_finished",
      P::Flag{&Pool::request_terminate_timeout_track_finished}, "no", anything,
      "Whether request_terminate_timeout goes on after the answer is complete, while the application "
-     "still works."},
+     "still works. For cgi: the worker stays with what a script left running in its process group, "
+     "and ends that at the limit."},
     {"request_terminate_grace", P::Time{&Pool::request_terminate_grace}, "1s", anything,
-     "How long what executes a request has between SIGTERM and SIGKILL (time in seconds; suffix ms, "
-     "s, m, h, d)."},
+     "How long what executes a request has between SIGTERM and SIGKILL; its client does not wait "
+     "for that (time in seconds; suffix ms, s, m, h, d). Less when the worker itself is stopped."},
     {"request_header_timeout", P::Time{&Pool::request_header_timeout}, "5s", anything,
      "Longest time from the first byte of a request to the end of its parameters; then the "
      "connection is closed (time in seconds; suffix ms, s, m, h, d; 0 for no limit)."},
@@ -216,7 +218,7 @@ const P kPool[] = {
      "handler is used to; cgi ends it."},
     {"keepalive_timeout", P::Time{&Pool::keepalive_timeout}, "75s", anything,
      "How long a connection that the web server keeps may be idle (time in seconds; suffix ms, s, "
-     "m, h, d). Longer than the web server's own, so that it closes first."},
+     "m, h, d; 0 for no limit). Longer than the web server's own, so that it closes first."},
 
     {"rlimit_files", P::ResourceLimit{&Pool::rlimit_files}, "", anything,
      "Most files a worker may have open (files; unlimited; 0 for the system's)."},
