@@ -202,12 +202,25 @@ bool Board::anyone_accepts(int but) const {
   return false;
 }
 
+/// Bounded: a scribbled number must not spoil the sum.
+std::uint64_t Board::memory_of(int slot) const {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 48;
+  const auto& word = slots_begin_[slot].words[static_cast<std::size_t>(Field::private_bytes)];
+  return std::min(word.load(std::memory_order_relaxed), kMost);
+}
+
 PoolSnapshot Board::snapshot(bool full) const {
   PoolSnapshot seen;
   seen.now = std::chrono::system_clock::now();
   const Counts counted = counts();
   seen.idle = static_cast<unsigned>(counted.idle);
   seen.active = static_cast<unsigned>(counted.active);
+  for (int slot = 0; slot < slots_; ++slot) {
+    const auto now = static_cast<std::size_t>(stage(slot));
+    if (now == static_cast<std::size_t>(Stage::vacant)) continue;
+    if (now < seen.stages.size()) ++seen.stages[now];
+    seen.memory += memory_of(slot);
+  }
   if (!full) return seen;
   const std::uint64_t now = monotonic_ns();
   for (int slot = 0; slot < slots_; ++slot) {
@@ -221,7 +234,10 @@ void merge(PoolSnapshot& into, const PoolSnapshot& draining) {
   into.active += draining.active;
   into.memory += draining.memory;
   for (std::size_t i = 0; i < into.stages.size(); ++i) into.stages[i] += draining.stages[i];
-  into.workers.insert(into.workers.end(), draining.workers.begin(), draining.workers.end());
+  for (WorkerSnapshot worker : draining.workers) {
+    worker.of_old_generation = true;
+    into.workers.push_back(std::move(worker));
+  }
 }
 
 }  // namespace fpm::scoreboard

@@ -118,6 +118,8 @@ class Board {
   const os::SharedMemory& memory() const { return memory_; }
 
  private:
+  std::uint64_t memory_of(int slot) const;
+
   os::SharedMemory memory_;
   Pulse* pulse_ = nullptr;
   std::atomic<std::uint8_t>* stages_ = nullptr;

@@ -76,6 +76,7 @@ struct WorkerSnapshot {
   std::string user;
   std::string script;
   int slot = 0;
+  bool of_old_generation = false;  ///< it drains
   std::uint64_t memory = 0;  ///< bytes it has for itself (resident less shared); 0: not looked yet
   std::string remote;      ///< the front's address, "-" for UNIX sockets
   std::string request_id;  ///< empty: none

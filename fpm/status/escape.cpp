@@ -136,4 +136,24 @@ void append_markup(std::string& out, std::string_view value) {
   }
 }
 
+void append_label(std::string& out, std::string_view value) {
+  while (!value.empty()) {
+    const Character character = take_character(value);
+    if (character.bytes.empty()) continue;
+    switch (character.code) {
+      case '\\':
+        out += "\\\\";
+        break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      default:
+        if (character.code >= 0x20 && character.code != 0x7f) out.append(character.bytes);
+    }
+  }
+}
+
 }  // namespace fpm::status

@@ -14,5 +14,8 @@ void append_json(std::string& out, std::string_view value);
 /// For text between tags of HTML and XML: & < > " as entities; characters that XML 1.0 §2.2 does
 /// not allow as U+FFFD; bytes that are no UTF-8 are left out.
 void append_markup(std::string& out, std::string_view value);
+/// What stands between the quotes of a label of OpenMetrics: `\\`, `\"` and `\n`; other control
+/// characters and bytes that are no UTF-8 are left out.
+void append_label(std::string& out, std::string_view value);
 
 }  // namespace fpm::status

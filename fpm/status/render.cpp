@@ -4,6 +4,7 @@
 #include <locale.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <ctime>
@@ -91,9 +92,54 @@ class Scratch {
   char buffer_[64];
 };
 
+/// Percentiles of durations, in microseconds, and how many were recorded.
+template <class Each>
+void percentile_cells(const scoreboard::HistogramSnapshot& seen, Scratch& scratch,
+                      const std::array<std::string_view, 5>& names, Each each) {
+  constexpr std::array<double, 4> kShares{0.5, 0.9, 0.99, 0.999};
+  for (std::size_t i = 0; i < kShares.size(); ++i) {
+    each(Cell{names[i], Kind::number, scratch.number(seen.percentile(kShares[i]).count())});
+  }
+  each(Cell{names[4], Kind::number, scratch.number(seen.count())});
+}
+
+/// What php-fpm does not have.
+template <class Each>
+void extended_cells(const PoolSnapshot& pool, Format format, Scratch& scratch, Each each) {
+  const auto number = [&](std::string_view name, auto value) {
+    each(Cell{name, Kind::number, scratch.number(value)});
+  };
+  std::uint64_t rejected = 0;
+  for (const std::uint64_t one : pool.rejected) rejected += one;
+  number("max children", pool.max_children);
+  number("timed out requests", pool.timed_out);
+  number("killed requests", pool.killed);
+  number("rejected requests", rejected);
+  number("aborted requests", pool.aborted);
+  percentile_cells(pool.duration, scratch,
+                   {"duration p50", "duration p90", "duration p99", "duration p99.9",
+                    "duration count"},
+                   each);
+  percentile_cells(pool.queue_wait, scratch,
+                   {"queue wait p50", "queue wait p90", "queue wait p99", "queue wait p99.9",
+                    "queue wait count"},
+                   each);
+  number("memory", pool.memory);
+  number("generation", pool.generation);
+  if (pool.last_reload) {
+    Cell cell = scratch.time(*pool.last_reload);
+    cell.name = "last reload";
+    each(cell);
+  } else {
+    const bool text = format == Format::text || format == Format::html;
+    each(Cell{"last reload", Kind::number, text ? "-" : "0"});
+  }
+  each(Cell{"state", Kind::string, pool_state_name(pool.state)});
+}
+
 /// Calls `each(Cell)` for the fields of a pool, in php-fpm's order.
 template <class Each>
-void pool_cells(const PoolSnapshot& pool, Format format, Each each) {
+void pool_cells(const PoolSnapshot& pool, Format format, bool extended, Each each) {
   Scratch scratch(format);
   const auto number = [&](std::string_view name, auto value) {
     each(Cell{name, Kind::number, scratch.number(value)});
@@ -112,6 +158,7 @@ void pool_cells(const PoolSnapshot& pool, Format format, Each each) {
   number("max active processes", pool.max_active);
   number("max children reached", pool.max_children_reached);
   number("slow requests", pool.slow_requests);
+  if (extended) extended_cells(pool, format, scratch, each);
 }
 
 std::string_view or_dash(std::string_view value) { return value.empty() ? "-" : value; }
@@ -157,8 +204,8 @@ void text_row(std::string& out, const Cell& cell) {
   out += '\n';
 }
 
-void render_text(std::string& out, const PoolSnapshot& pool, bool full) {
-  pool_cells(pool, Format::text, [&](const Cell& cell) { text_row(out, cell); });
+void render_text(std::string& out, const PoolSnapshot& pool, bool full, bool extended) {
+  pool_cells(pool, Format::text, extended, [&](const Cell& cell) { text_row(out, cell); });
   if (!full) return;
   for (const WorkerSnapshot& worker : pool.workers) {
     out += "\n************************\n";
@@ -179,9 +226,9 @@ void json_member(std::string& out, const Cell& cell) {
   out += ',';
 }
 
-void render_json(std::string& out, const PoolSnapshot& pool, bool full) {
+void render_json(std::string& out, const PoolSnapshot& pool, bool full, bool extended) {
   out += '{';
-  pool_cells(pool, Format::json, [&](const Cell& cell) { json_member(out, cell); });
+  pool_cells(pool, Format::json, extended, [&](const Cell& cell) { json_member(out, cell); });
   out.pop_back();
   if (full) {
     out += ", \"processes\":[";
@@ -209,9 +256,9 @@ void xml_element(std::string& out, const Cell& cell) {
   xml_tag(out, "</", cell.name);
 }
 
-void render_xml(std::string& out, const PoolSnapshot& pool, bool full) {
+void render_xml(std::string& out, const PoolSnapshot& pool, bool full, bool extended) {
   out += "<?xml version=\"1.0\" ?>\n<status>\n";
-  pool_cells(pool, Format::xml, [&](const Cell& cell) {
+  pool_cells(pool, Format::xml, extended, [&](const Cell& cell) {
     xml_element(out, cell);
     out += '\n';
   });
@@ -253,9 +300,9 @@ void html_workers(std::string& out, const PoolSnapshot& pool) {
   out += "</table>";
 }
 
-void render_html(std::string& out, const PoolSnapshot& pool, bool full) {
+void render_html(std::string& out, const PoolSnapshot& pool, bool full, bool extended) {
   out += kHtmlHead;
-  pool_cells(pool, Format::html, [&](const Cell& cell) {
+  pool_cells(pool, Format::html, extended, [&](const Cell& cell) {
     out.append("<tr><th>").append(cell.name).append("</th><td>");
     append_value(out, cell, append_markup);
     out += "</td></tr>\n";
@@ -274,7 +321,19 @@ void metric(std::string& out, std::string_view name, std::string_view type, std:
                  value);
 }
 
-void render_openmetrics(std::string& out, const PoolSnapshot& pool) {
+/// Ours as gauges; a name of a metric has no blanks and dots.
+void extended_metrics(std::string& out, const PoolSnapshot& pool) {
+  Scratch scratch(Format::openmetrics);
+  extended_cells(pool, Format::openmetrics, scratch, [&](const Cell& cell) {
+    if (cell.kind == Kind::string) return;
+    std::string name(cell.name);
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return c == ' ' || c == '.'; }, '_');
+    metric(out, name, "gauge", fmt::format("The {} of the pool.", cell.name), cell.value);
+  });
+}
+
+void render_openmetrics(std::string& out, const PoolSnapshot& pool, bool extended) {
   out += "# HELP phpfpm_up Could pool ";
   append_text(out, pool.name);
   out += " using a ";
@@ -312,6 +371,7 @@ void render_openmetrics(std::string& out, const PoolSnapshot& pool) {
   metric(out, "slow_requests", "counter",
          "The number of requests that exceeded your 'request_slowlog_timeout' value.",
          pool.slow_requests);
+  if (extended) extended_metrics(out, pool);
   out += "# EOF\n";
 }
 
@@ -326,6 +386,7 @@ Format choose_format(std::string_view query) {
 }
 
 bool wants_full(std::string_view query) { return has_key(query, "full"); }
+bool wants_extended(std::string_view query) { return has_key(query, "extended"); }
 
 std::string_view content_type(Format format) {
   switch (format) {
@@ -342,13 +403,14 @@ std::string_view content_type(Format format) {
   return "text/plain;charset=UTF-8";
 }
 
-void render(std::string& out, const PoolSnapshot& pool, Format format, bool full) {
+void render(std::string& out, const PoolSnapshot& pool, Format format, bool full,
+            bool extended) {
   switch (format) {
-    case Format::text: return render_text(out, pool, full);
-    case Format::json: return render_json(out, pool, full);
-    case Format::html: return render_html(out, pool, full);
-    case Format::xml: return render_xml(out, pool, full);
-    case Format::openmetrics: return render_openmetrics(out, pool);
+    case Format::text: return render_text(out, pool, full, extended);
+    case Format::json: return render_json(out, pool, full, extended);
+    case Format::html: return render_html(out, pool, full, extended);
+    case Format::xml: return render_xml(out, pool, full, extended);
+    case Format::openmetrics: return render_openmetrics(out, pool, extended);
   }
 }
 

@@ -20,6 +20,8 @@ enum class Format { text, json, html, xml, openmetrics };
 Format choose_format(std::string_view query);
 /// The query has the key `full`: the processes too.
 bool wants_full(std::string_view query);
+/// The query has the key `extended`: what php-fpm does not know, after what it knows.
+bool wants_extended(std::string_view query);
 
 /// For the Content-Type header: "text/plain;charset=UTF-8", ...
 std::string_view content_type(Format format);
@@ -27,6 +29,11 @@ std::string_view content_type(Format format);
 /// Appends the page to `out`, whose room is reused: a warm string costs no allocation. `full` adds
 /// the processes (not in OpenMetrics, as with php-fpm). Strings of the snapshot may be anything;
 /// json, html and xml stay well-formed.
-void render(std::string& out, const scoreboard::PoolSnapshot& pool, Format format, bool full);
+///
+/// `extended` adds: max children; timed out, killed, rejected and aborted requests; duration and
+/// queue wait p50, p90, p99, p99.9 (microseconds) and their counts; memory (bytes); generation; last
+/// reload (0 or - for none); state. In OpenMetrics as gauges phpfpm_max_children and so on.
+void render(std::string& out, const scoreboard::PoolSnapshot& pool, Format format, bool full,
+            bool extended = false);
 
 }  // namespace fpm::status

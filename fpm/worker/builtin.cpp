@@ -61,12 +61,13 @@ void answer_status(const config::Pool& pool, const scoreboard::Board& board,
   scoreboard::read_totals(totals, seen);
   seen.name = pool.name;
   seen.process_manager = name_of(pool.pm);
+  seen.max_children = static_cast<unsigned>(pool.max_children);
   seen.listen_queue = os::listen_queue_length(listener);
   seen.max_listen_queue = std::max(seen.max_listen_queue, seen.listen_queue.value_or(0));
   seen.listen_queue_limit = static_cast<unsigned>(os::effective_backlog(pool.listen_backlog));
   const status::Format format = status::choose_format(query);
   text.clear();
-  status::render(text, seen, format, full);
+  status::render(text, seen, format, full, status::wants_extended(query));
   begin_page(exchange, status::content_type(format));
   if (wants_body(exchange)) exchange.write_all(text);
 }

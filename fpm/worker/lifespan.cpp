@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <string_view>
+#include <utility>
 
 #include "fpm/os/fd.hpp"
 
@@ -37,6 +39,26 @@ bool Lifespan::grown_too_large(std::uint64_t now_ns, const handlers::Handler* ha
   if (max_memory_ == 0 || now_ns < looked_ns_ + kSecond) return false;
   looked_ns_ = now_ns;
   return private_memory() + (handler != nullptr ? handler->memory() : 0) > max_memory_;
+}
+
+std::optional<std::uint64_t> OwnMemory::look(std::uint64_t now_ns) {
+  if (now_ns < looked_ns_ + kSecond) return std::nullopt;
+  looked_ns_ = now_ns;
+  if (!std::exchange(tried_, true)) {
+    statm_.reset(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+  }
+  std::array<char, 128> text;
+  const ssize_t got = statm_ ? ::pread(statm_.get(), text.data(), text.size(), 0) : -1;
+  if (got <= 0) return 0;
+  std::array<std::uint64_t, 3> pages{};  // size, resident, shared
+  const char* at = text.data();
+  const char* const end = at + got;
+  for (std::uint64_t& number : pages) {
+    at = std::from_chars(at, end, number).ptr;
+    if (at < end) ++at;
+  }
+  static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return (pages[1] - std::min(pages[1], pages[2])) * page;
 }
 
 std::uint64_t private_memory() {

@@ -1,5 +1,9 @@
 #include "fpm/worker/queue_wait.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <charconv>
 
 namespace fpm::worker {
@@ -51,6 +55,13 @@ std::optional<std::chrono::nanoseconds> queue_wait(const fcgi::Params& params,
   const auto stamp = parse_stamp(text);
   if (!stamp || *stamp > now_ns || now_ns - *stamp > kDay) return std::nullopt;
   return std::chrono::nanoseconds(static_cast<std::int64_t>(now_ns - *stamp));
+}
+
+std::optional<std::chrono::nanoseconds> tcp_wait(int socket) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return std::nullopt;
+  return std::chrono::milliseconds(info.tcpi_last_data_recv);
 }
 
 }  // namespace fpm::worker

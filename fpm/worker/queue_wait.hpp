@@ -21,4 +21,9 @@ std::optional<std::uint64_t> parse_stamp(std::string_view text);
 std::optional<std::chrono::nanoseconds> queue_wait(const fcgi::Params& params,
                                                    std::uint64_t now_ns);
 
+/// How long the data of a TCP connection that was just accepted lay there: the wait, if the worker did not
+/// wait for it in accept. Nothing if the kernel does not tell. One system call. Source: tcp(7)
+/// tcpi_last_data_recv, whose unit is a millisecond.
+std::optional<std::chrono::nanoseconds> tcp_wait(int socket);
+
 }  // namespace fpm::worker

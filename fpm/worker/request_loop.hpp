@@ -77,6 +77,8 @@ class Worker {
     return static_cast<std::uint8_t>(last | retiring);
   }
   bool is_stale();
+  void measure_wait();
+  void record(std::uint64_t now_ns);
   bool is_abandoned();
   void call_master();
   void retire();
@@ -108,12 +110,17 @@ class Worker {
   std::string page_;  // of the status page
 
   std::uint64_t began_ns_ = 0;  // the request's first byte, CLOCK_MONOTONIC
+  Route route_ = Route::application;
   fcgi::Event begin_;           // of the request at hand
   bool keep_ = false;           // the connection stays open after this request
   bool last_ = false;           // this worker ends after this request
   bool retiring_ = false;       // it ends when its successor serves
   bool may_have_waited_ = false;  // the connection was in the queue while this worker was busy
   std::uint64_t last_took_ns_ = 0;
+  std::optional<std::chrono::nanoseconds> waited_;  // of the request at hand, in the front's queue
+  bool queued_ = false;            // accept had the connection at once
+  unsigned sampled_ = 0;
+  OwnMemory own_memory_;
   bool first_on_connection_ = true;
   bool announced_ = false;  // accept was reached
 };

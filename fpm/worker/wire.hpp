@@ -23,6 +23,7 @@ class Wire {
   void open(os::UniqueFd socket, const sockaddr_storage& peer);
   bool is_open() const { return static_cast<bool>(socket_); }
   int fd() const { return socket_.get(); }
+  bool is_tcp() const { return tcp_; }
   /// The peer's address as the access log shows it, "-" for UNIX sockets.
   const char* peer() const { return peer_; }
 

@@ -23,6 +23,8 @@ namespace {
 
 /// A request that kept the worker long enough for clients in the queue to give up.
 constexpr std::uint64_t kLongRequest = 5'000'000;
+/// accept() that returns sooner did not sleep.
+constexpr std::uint64_t kNoWait = 20'000;
 
 }  // namespace
 
@@ -43,8 +45,8 @@ void Worker::serve() {
 bool Worker::serve_request() {
   if (!read_headers()) return false;
   const Busy busy;
-  const Route route = choose_route();
-  const handlers::Outcome outcome = run(route);
+  route_ = choose_route();
+  const handlers::Outcome outcome = run(route_);
   end(outcome);
   finish(outcome);
   return keep_;
@@ -58,6 +60,7 @@ bool Worker::accept() {
   if (pulse_.announce.load(std::memory_order_relaxed) != 0 && !announced_) call_master();
   announced_ = true;
   while (may_accept()) {
+    const std::uint64_t before = scoreboard::monotonic_ns();
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
     os::UniqueFd socket(::accept4(start_.listener, reinterpret_cast<sockaddr*>(&peer), &length,
@@ -78,6 +81,7 @@ bool Worker::accept() {
     wire_.open(std::move(socket), peer);
     first_on_connection_ = true;
     began_ns_ = scoreboard::monotonic_ns();
+    queued_ = began_ns_ - before < kNoWait;
     // After a request that took its time this client may have waited for long, and have left.
     may_have_waited_ = last_took_ns_ > kLongRequest;
     return true;
@@ -187,6 +191,7 @@ handlers::Outcome Worker::run(Route route) {
     case Route::application:
       break;
   }
+  measure_wait();
   if (is_stale()) {
     exchange_.answer(503, "The service is busy, please try again in a moment.");
     return {.end = handlers::End::rejected};
@@ -199,11 +204,17 @@ handlers::Outcome Worker::run(Route route) {
   return outcome;
 }
 
+/// How long the request waited before this worker took it, as far as that is known.
+void Worker::measure_wait() {
+  waited_ = queue_wait(exchange_.params(), scoreboard::realtime_ns());
+  if (waited_ || !first_on_connection_ || !queued_ || !wire_.is_tcp()) return;
+  if (sampled_++ % 64 == 0) waited_ = tcp_wait(wire_.fd());
+}
+
 /// The request waited longer than request_queue_timeout, by its front's stamp.
 bool Worker::is_stale() {
   if (pool_.request_queue_timeout.count() == 0) return false;
-  const auto waited = queue_wait(exchange_.params(), scoreboard::realtime_ns());
-  if (!waited || *waited <= pool_.request_queue_timeout) return false;
+  if (!waited_ || *waited_ <= pool_.request_queue_timeout) return false;
   exchange_.log(log::Level::notice, "waited too long in the queue, answered 503 and not run");
   return true;
 }
@@ -249,11 +260,14 @@ void Worker::finish(const handlers::Outcome& outcome) {
   if (outcome.end == handlers::End::rejected) totals_.rejected[0].fetch_add(1);
   log_channel_.follow(access_log_);
   access_log_.write(exchange_, wire_.peer(), outcome.end, now - began_ns_);
+  if (route_ == Route::application) record(now);
+  const auto memory = own_memory_.look(now);
   pen_.update([&](scoreboard::Pen& pen) {
     pen.number(Field::requests, pen.read(Field::requests) + 1);
     pen.number(Field::duration_ns, now - began_ns_);
     pen.number(Field::cpu_permyriad, cpu_permyriad(exchange_.usage(), now - began_ns_));
     pen.number(Field::memory_bytes, exchange_.usage().peak_bytes);
+    if (memory) pen.number(Field::private_bytes, *memory + handler_.memory());
   });
   first_on_connection_ = false;
   // Clients may have waited in the queue for all that this worker did.
@@ -269,6 +283,13 @@ void Worker::finish(const handlers::Outcome& outcome) {
     last_ = true;
     keep_ = false;
   }
+}
+
+/// Durations into the histograms of the pool: those of the application, not of pages that the worker answers
+/// itself.
+void Worker::record(std::uint64_t now_ns) {
+  totals_.duration.record(std::chrono::nanoseconds(now_ns - began_ns_));
+  if (waited_) totals_.queue_wait.record(*waited_);
 }
 
 void run_worker(const master::WorkerStart& start) {
