@@ -293,6 +293,12 @@ def test_a_slow_body_that_moves_is_not_cut(case):
 # --- Connections that are kept -----------------------------------------------------------------
 
 
+def wait_accepting(fpm):
+    """A connection is kept while another worker accepts."""
+    procs.wait_until(lambda: len(fpm.workers()) == 2 and all(
+        procs.process(worker).state == "S" for worker in fpm.workers()), "both workers wait")
+
+
 def ping_kept(client):
     client.send(request(params_for("/ping"), flags=fastcgi.KEEP_CONN))
     assert client.read_answer().body == b"pong"
@@ -301,6 +307,7 @@ def ping_kept(client):
 def test_a_kept_connection_idle_for_longer_than_the_limits_of_requests_lives(case):
     fpm = case.fpm({"www": "cgi.root = {dir}\nping.path = /ping\nrequest_terminate_timeout = 300ms\n"
                            "request_header_timeout = 300ms\nrequest_body_timeout = 300ms\n"})
+    wait_accepting(fpm)
     with Connection(fpm.address()) as client:
         ping_kept(client)
         workers = fpm.workers()
@@ -315,6 +322,7 @@ def test_a_kept_connection_idle_for_longer_than_the_limits_of_requests_lives(cas
 
 def test_an_idle_kept_connection_is_closed_after_keepalive_timeout(case):
     fpm = case.fpm({"www": "cgi.root = {dir}\nping.path = /ping\nkeepalive_timeout = 700ms\n"})
+    wait_accepting(fpm)
     with Connection(fpm.address()) as client:
         for _ in range(2):
             ping_kept(client)
