@@ -12,6 +12,7 @@
 
 #include "fpm/build_config.hpp"
 #include "fpm/cli/options.hpp"
+#include "fpm/config/control_socket.hpp"
 #include "fpm/config/describe.hpp"
 #include "fpm/config/load.hpp"
 #include "fpm/log/access_format.hpp"
@@ -139,6 +140,23 @@ void tell_what_is_missing(const config::Config& config) {
   }
 }
 
+/// The control socket. A place that was named has to be free; the default one is taken if it is.
+bool open_control(const config::Global& global, master::Surroundings& surroundings) {
+  const std::string path = config::control_socket_path(global);
+  if (path.empty()) return true;
+  auto opened = master::ControlSocket::open(path);
+  if (opened) {
+    surroundings.control = std::move(*opened);
+    return true;
+  }
+  if (global.written.contains("control.socket")) {
+    log::error("control.socket: {}", opened.error().text());
+    return false;
+  }
+  log::notice("fpmctl cannot reach this instance: {}", opened.error().text());
+  return true;
+}
+
 /// From here on in the process that stays, which is the caller's child if it is a daemon.
 int run_master(config::Config config, os::InheritedSockets inherited,
                master::Surroundings surroundings, bool single) {
@@ -149,6 +167,7 @@ int run_master(config::Config config, os::InheritedSockets inherited,
   if (!parts) return refuse();
   master::close_unclaimed(inherited);
   if (single) return run_single(std::move(parts->front()), *surroundings.file_limit);
+  if (!open_control(config.global, surroundings)) return refuse();
   auto pid_file = master::PidFile::write(config.global.pid);
   if (!pid_file) {
     log::error("{}", pid_file.error().text());

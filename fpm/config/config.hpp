@@ -83,7 +83,7 @@ struct Global {
   std::string events_mechanism = "epoll";  ///< always that, once the rules have looked at it
   Milliseconds systemd_interval{10'000};   ///< 0: off
 
-  std::string control_socket;  ///< absolute path of fpmctl's socket, empty: off
+  std::string control_socket;  ///< as written; see control_socket_path()
   Address status_listen;       ///< of the reporter; its text is empty: off
   std::string status_user = "nobody";  ///< of the reporter, when started by root
   std::vector<std::string> status_allowed_clients;  ///< as Pool::listen_allowed_clients

@@ -72,6 +72,11 @@ const G kGlobal[] = {
     {"events.mechanism", G::Text{&Global::events_mechanism}, "epoll", event_mechanism,
      "How the master waits for events: epoll, which auto stands for. poll and select are taken for "
      "epoll."},
+    {"control.socket", G::Path{&Global::control_socket}, "", anything,
+     "UNIX socket through which fpmctl(1) gives orders, for root and the user that runs fpm. off: none. "
+     "Unset: /run/fpm.ctl, for another user than root fpm.ctl in $XDG_RUNTIME_DIR, if no other fpm has "
+     "it.",
+     Reload::needs_restart},
     {"systemd_interval", G::Time{&Global::systemd_interval}, "10s", anything,
      "Time between two reports to systemd (time in seconds; suffix ms, s, m, h, d; 0 for none)."},
 };

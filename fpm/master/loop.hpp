@@ -174,6 +174,7 @@ class Master::Loop final : public Orders {
   ForkSpawner spawner_;
   Surroundings surroundings_;
   ServiceManager service_manager_;
+  std::optional<Control> control_;
   std::optional<Signals> signals_;
   asio::posix::stream_descriptor signal_watch_{io_};
   os::Epoll epoll_;

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "fpm/build_config.hpp"
 #include "fpm/master/loop.hpp"
 #include "fpm/master/secrets.hpp"
 #include "fpm/os/daemonize.hpp"
@@ -58,6 +59,9 @@ os::Result<void> Master::Loop::run() {
     recount(*running);
   }
   for (GenerationId id = 1; id <= last_id_; ++id) look(id);
+  if (surroundings_.control) {
+    control_.emplace(io_, std::move(surroundings_.control), *this, FPM_VERSION);
+  }
   log::notice("ready to handle connections");
   log::end_stderr_copy();
   if (surroundings_.on_ready) surroundings_.on_ready();
@@ -65,6 +69,7 @@ os::Result<void> Master::Loop::run() {
   tick();
   io_.run();
   for (auto& [id, running] : running_) running->pool.unlink();
+  control_.reset();
   log::notice("exiting, bye-bye!");
   return {};
 }

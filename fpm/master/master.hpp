@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "fpm/config/load.hpp"
+#include "fpm/master/control.hpp"
 #include "fpm/master/pool.hpp"
 #include "fpm/master/worker_entry.hpp"
 #include "fpm/os/notify.hpp"
@@ -24,6 +25,7 @@ struct Surroundings {
   std::function<void()> on_ready;    ///< called once: the start is over, workers serve
   bool in_background = false;        ///< stderr leads to the log's file
   std::optional<rlimit> file_limit;  ///< for children, if the master has raised its own
+  ControlSocket control;             ///< empty: there is none
 
   // For a reload.
   /// Reads the configuration that the command line named; blocks on the disk.

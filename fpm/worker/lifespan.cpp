@@ -44,11 +44,9 @@ bool Lifespan::grown_too_large(std::uint64_t now_ns, const handlers::Handler* ha
 std::optional<std::uint64_t> OwnMemory::look(std::uint64_t now_ns) {
   if (now_ns < looked_ns_ + kSecond) return std::nullopt;
   looked_ns_ = now_ns;
-  if (!std::exchange(tried_, true)) {
-    statm_.reset(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
-  }
+  const os::UniqueFd statm(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
   std::array<char, 128> text;
-  const ssize_t got = statm_ ? ::pread(statm_.get(), text.data(), text.size(), 0) : -1;
+  const ssize_t got = statm ? ::read(statm.get(), text.data(), text.size()) : -1;
   if (got <= 0) return 0;
   std::array<std::uint64_t, 3> pages{};  // size, resident, shared
   const char* at = text.data();

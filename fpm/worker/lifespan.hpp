@@ -36,17 +36,15 @@ class Lifespan {
   std::uint64_t looked_ns_ = 0;
 };
 
-/// What this process has for itself, cheaply: resident less shared, from statm, 7 us. Keeps the file open.
-/// Where there is no /proc it stays unknown.
+/// What this process has for itself, cheaply: resident less shared, from statm, 7 us. Where there is no /proc
+/// it stays unknown.
 class OwnMemory {
  public:
   /// @return bytes, 0: unknown; nothing: it was looked at less than a second ago.
   std::optional<std::uint64_t> look(std::uint64_t now_ns);
 
  private:
-  os::UniqueFd statm_;
   std::uint64_t looked_ns_ = 0;
-  bool tried_ = false;
 };
 
 /// Private bytes of this process, from smaps_rollup; 0 if it cannot be read.

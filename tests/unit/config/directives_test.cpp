@@ -201,6 +201,7 @@ TEST_CASE("the dump has php-fpm's form and shows what is in force") {
                       "\trlimit_files = 0",
                       "\trlimit_core = -1",
                       "\tevents.mechanism = epoll",
+                      "\tcontrol.socket = undefined",
                       "\tsystemd_interval = 10s",
                       " ",
                       "[www]"};

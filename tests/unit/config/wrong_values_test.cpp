@@ -239,6 +239,7 @@ const std::vector<Wrong>& wrong_in_global() {
       {"events.mechanism =",
        "event mechanism '' is not available on this system, expected auto or epoll"},
       {"systemd_interval = x", kTime},
+      {"control.socket[] = x", "expected control.socket = value"},
       {"log_levle = debug", "unknown directive, did you mean log_level?"},
       {"includ = x", "unknown directive, did you mean include?"},
       {"include =", "expected a file or a pattern, as in pools.d/*.conf"},
