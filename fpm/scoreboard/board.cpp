@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <new>
 
@@ -48,21 +49,50 @@ void Pen::text(const TextField& field, std::string_view text) {
   }
 }
 
-os::Result<Board> Board::create(int slots) {
-  const auto count = static_cast<std::size_t>(slots);
-  const std::size_t stages_at = aligned(sizeof(Pulse));
-  const std::size_t slots_at = stages_at + aligned(count);
-  auto memory = os::SharedMemory::create("fpm-scoreboard", slots_at + count * sizeof(Slot));
-  if (!memory) return memory.error();
+namespace {
+
+/// Where the parts of a mapping for so many slots begin.
+struct Layout {
+  explicit Layout(std::size_t slots)
+      : slots_at(stages_at + aligned(slots)), bytes(slots_at + slots * sizeof(Slot)) {}
+
+  std::size_t stages_at = aligned(sizeof(Pulse));
+  std::size_t slots_at;
+  std::size_t bytes;
+};
+
+/// More than any pool has; a number from another process must not overflow.
+constexpr int kMostSlots = 1 << 20;
+
+}  // namespace
+
+Board Board::over(os::SharedMemory memory, std::size_t slots) {
+  const Layout layout(slots);
   Board board;
-  board.memory_ = std::move(*memory);
+  board.memory_ = std::move(memory);
   auto* base = static_cast<std::byte*>(board.memory_.data());
   // Zeroed memory is a valid state of every one of these atomics.
   board.pulse_ = std::launder(reinterpret_cast<Pulse*>(base));
-  board.stages_ = std::launder(reinterpret_cast<std::atomic<std::uint8_t>*>(base + stages_at));
-  board.slots_begin_ = std::launder(reinterpret_cast<Slot*>(base + slots_at));
-  board.slots_ = slots;
+  board.stages_ =
+      std::launder(reinterpret_cast<std::atomic<std::uint8_t>*>(base + layout.stages_at));
+  board.slots_begin_ = std::launder(reinterpret_cast<Slot*>(base + layout.slots_at));
+  board.slots_ = static_cast<int>(slots);
   return board;
+}
+
+os::Result<Board> Board::create(int slots) {
+  const auto count = static_cast<std::size_t>(slots);
+  auto memory = os::SharedMemory::create("fpm-scoreboard", Layout(count).bytes);
+  if (!memory) return memory.error();
+  return over(std::move(*memory), count);
+}
+
+os::Result<Board> Board::attach(int fd, int slots) {
+  if (slots < 1 || slots > kMostSlots) return os::Error(EINVAL, "attach a scoreboard");
+  const auto count = static_cast<std::size_t>(slots);
+  auto memory = os::SharedMemory::map_read_only(fd, Layout(count).bytes);
+  if (!memory) return memory.error();
+  return over(std::move(*memory), count);
 }
 
 Stage Board::stage(int slot) const {

@@ -71,6 +71,9 @@ class Board {
  public:
   /// Room for `slots` workers, all vacant. Made before the generation's first fork.
   static os::Result<Board> create(int slots);
+  /// Another process's look at the memory of create(slots), through a descriptor opened O_RDONLY,
+  /// which is not kept: only what is const may be called. Errors: EINVAL if it is no such memory.
+  static os::Result<Board> attach(int fd, int slots);
 
   /// Not made yet: no slots, all counts are 0, and there is no pulse.
   Board() = default;

@@ -18,6 +18,15 @@ os::Result<Ledger> Ledger::create() {
   return ledger;
 }
 
+os::Result<Ledger> Ledger::attach(int fd) {
+  auto memory = os::SharedMemory::map_read_only(fd, sizeof(Totals));
+  if (!memory) return memory.error();
+  Ledger ledger;
+  ledger.memory_ = std::move(*memory);
+  ledger.totals_ = std::launder(reinterpret_cast<Totals*>(ledger.memory_.data()));
+  return ledger;
+}
+
 void read_totals(const Totals& totals, PoolSnapshot& pool) {
   const auto load = [](const auto& number) { return number.load(std::memory_order_relaxed); };
   pool.started = as_time(load(totals.started_ns));

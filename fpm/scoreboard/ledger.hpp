@@ -42,6 +42,9 @@ class Ledger {
  public:
   /// All zero but the start, which is now.
   static os::Result<Ledger> create();
+  /// Another process's look at it, through a descriptor opened O_RDONLY, which is not kept: nothing
+  /// can be written. Errors: EINVAL if it is no such memory.
+  static os::Result<Ledger> attach(int fd);
 
   Totals& totals() const { return *totals_; }
   const os::SharedMemory& memory() const { return memory_; }
