@@ -121,6 +121,8 @@ class Board {
   const os::SharedMemory& memory() const { return memory_; }
 
  private:
+  static Board over(os::SharedMemory memory, std::size_t slots);
+
   std::uint64_t memory_of(int slot) const;
 
   os::SharedMemory memory_;
