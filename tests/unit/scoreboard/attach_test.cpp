@@ -15,7 +15,7 @@ TEST_CASE("another process sees a scoreboard as its owner does") {
     p.text(kUri, "/a");
   });
   pen.enter(Stage::executing);
-  const os::UniqueFd fd = std::move(*os::open_read_only(board.fd()));
+  const os::UniqueFd fd = std::move(*os::open_read_only(board.memory().fd()));
   const auto seen = Board::attach(fd.get(), 3);
   REQUIRE(seen.has_value());
   const PoolSnapshot pool = seen->snapshot(true);
@@ -31,7 +31,7 @@ TEST_CASE("a scoreboard of another size is refused") {
   const Board board = std::move(*Board::create(3));
   for (const int slots : {0, -1, 400, 1 << 30}) {
     CAPTURE(slots);
-    CHECK(Board::attach(board.fd(), slots).has_error());
+    CHECK(Board::attach(board.memory().fd(), slots).has_error());
   }
   CHECK(Board::attach(-1, 3).has_error());
 }
