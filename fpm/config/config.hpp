@@ -85,6 +85,7 @@ struct Global {
 
   std::string control_socket;  ///< as written; see control_socket_path()
   Address status_listen;       ///< of the reporter; its text is empty: off
+  Place status_listen_place;   ///< where that was written
   std::string status_user = "nobody";  ///< of the reporter, when started by root
   std::vector<std::string> status_allowed_clients;  ///< as Pool::listen_allowed_clients
 

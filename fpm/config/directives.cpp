@@ -77,6 +77,14 @@ const G kGlobal[] = {
      "Unset: /run/fpm.ctl, for another user than root fpm.ctl in $XDG_RUNTIME_DIR, if no other fpm has "
      "it.",
      Reload::needs_restart},
+    {"status.listen", G::Listen{&Global::status_listen, true}, "", anything,
+     "Where the reporter answers, over HTTP and FastCGI, as listen: / for a browser, /status, "
+     "/status/POOL, /metrics, /ping, /ready. It does so while every worker is busy, and runs nothing. "
+     "Every user of this machine may connect to a UNIX socket there. Unset: none."},
+    {"status.user", G::Text{&Global::status_user}, "nobody", not_empty,
+     "User of the reporter, a name or a number; only when fpm is started by root."},
+    {"status.allowed_clients", G::CommaList{&Global::status_allowed_clients}, "", check_client,
+     "Addresses that may connect to status.listen over TCP, as listen.allowed_clients. Unset: any."},
     {"systemd_interval", G::Time{&Global::systemd_interval}, "10s", anything,
      "Time between two reports to systemd (time in seconds; suffix ms, s, m, h, d; 0 for none)."},
 };
@@ -169,8 +177,15 @@ const P kPool[] = {
      "URI of the status page, compared with SCRIPT_NAME. Begins with /, has letters, digits and "
      "/_-.~ only. Unset: no status page."},
     {"pm.status_listen", P::Listen{&Pool::status_listen, true}, "", anything,
-     "A second address, as listen, that answers the status page only, even while every worker is "
-     "busy."},
+     "A second address, as listen, that answers pm.status_path (/ if that is unset) and ping.path "
+     "only, even while every worker is busy. Its owner, mode, ACL and allowed clients are those of "
+     "listen."},
+    {"status.ready_queue", P::Number{&Pool::status_ready_queue, 0}, "0", anything,
+     "With more connections than this in its queue the pool is not ready, as /ready of status.listen "
+     "tells load balancers (connections, 0 for off)."},
+    {"status.ready_wait", P::Time{&Pool::status_ready_wait}, "0", anything,
+     "The same when one request in a hundred of the last 10 s has waited longer for a worker (time in "
+     "seconds; suffix ms, s, m, h, d; 0 for off)."},
     {"ping.path", P::Text{&Pool::ping_path}, "", ping_path,
      "URI that answers without the application, as a sign of life. As pm.status_path."},
     {"ping.response", P::Text{&Pool::ping_response}, "pong", ping_response,

@@ -128,13 +128,8 @@ class PoolRules {
   }
 
   void socket_path(std::string_view name, const Address& address) {
-    constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1;
-    const std::string& path = address.path;
-    if (!good(name) || path.size() <= kMost) return;
-    about(name,
-          fmt::format("cannot bind to UNIX socket '{}' as path is too long (found length: {}, "
-                      "maximal length: {})",
-                      path, path.size(), kMost));
+    const std::string wrong = path_too_long(address.path);
+    if (good(name) && !wrong.empty()) about(name, wrong);
   }
 
   void socket_owner() {
@@ -380,6 +375,14 @@ int why_not_writable(const std::string& file) {
   const std::string folder = std::filesystem::path(file).parent_path();
   if (stat(folder.c_str(), &info) != 0) return errno;
   return S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
+}
+
+std::string path_too_long(const std::string& path) {
+  constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1;
+  if (path.size() <= kMost) return {};
+  return fmt::format("cannot bind to UNIX socket '{}' as path is too long (found length: {}, "
+                     "maximal length: {})",
+                     path, path.size(), kMost);
 }
 
 std::string ignored(std::string_view name) {

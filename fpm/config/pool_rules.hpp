@@ -17,6 +17,8 @@ void check_pool(const Section& section, const LoadOptions& options, Pool& pool,
 bool is_folder(const std::string& path);
 /// Why a log could not be opened for appending, as an errno; 0: it may be possible. Makes nothing.
 int why_not_writable(const std::string& file);
+/// php-fpm's words for a socket's path that no sockaddr_un holds; empty: it fits.
+std::string path_too_long(const std::string& path);
 /// php-fpm's words for a directive that needs root.
 std::string ignored(std::string_view name);
 

@@ -13,6 +13,7 @@
 #include "fpm/config/pool_rules.hpp"
 #include "fpm/config/values.hpp"
 #include "fpm/os/error.hpp"
+#include "fpm/os/identity.hpp"
 
 namespace fpm::config {
 namespace {
@@ -34,6 +35,28 @@ class GlobalRules {
     event_mechanism();
     emergency_restart();
     priority();
+    status_listen();
+  }
+
+  /// To be asked when the pools are known to be right: whether there is a reporter depends on them.
+  void status_user() {
+    const auto asks = [](const Pool& pool) { return !pool.status_listen.text.empty(); };
+    const bool reporter = !global_.status_listen.text.empty() ||
+                          std::any_of(config_.pools.begin(), config_.pools.end(), asks);
+    if (!good("status.user")) return;
+    if (!*options_.running_as_root) {
+      if (written("status.user") != nullptr) {
+        problems_.push_back({log::Level::notice, {}, 0, {}, ignored("status.user")});
+      }
+      return;
+    }
+    if (!reporter) return;
+    const auto identity = os::resolve_identity(global_.status_user, {});
+    if (!identity) {
+      always_about("status.user", global_.status_user, identity.error().what);
+    } else if (identity->uid == 0 && !options_.allow_root) {
+      always_about("status.user", global_.status_user, "please specify a user other than root");
+    }
   }
 
   /// To be asked when the pools are known to be right: they say how many workers start.
@@ -67,6 +90,36 @@ class GlobalRules {
                          entry->place.line,
                          {},
                          fmt::format("{} = \"{}\": {}", name, entry->text, text)});
+  }
+
+  /// The same, and a default is a finding too.
+  void always_about(std::string_view name, std::string_view value, const std::string& text) {
+    if (written(name) != nullptr) return about(name, text);
+    problems_.push_back({log::Level::error,
+                         config_.file,
+                         0,
+                         {},
+                         fmt::format("{} = \"{}\" (the default): {}", name, value, text)});
+  }
+
+  void status_listen() {
+    const Address& address = global_.status_listen;
+    if (!good("status.listen") || address.text.empty()) return;
+    global_.status_listen_place = written("status.listen")->place;
+    if (const std::string wrong = path_too_long(address.path); !wrong.empty()) {
+      about("status.listen", wrong);
+    }
+    if (!good("status.allowed_clients")) return;
+    const bool anybody = global_.status_allowed_clients.empty();
+    if (anybody && !is_local(address)) {
+      about("status.listen",
+            "anybody who can connect sees the addresses (URIs) of requests under way: set "
+            "status.allowed_clients",
+            log::Level::warning);
+    }
+    if (!anybody && address.is_unix()) {
+      about("status.allowed_clients", "has no effect on a UNIX socket", log::Level::warning);
+    }
   }
 
   void prefix() {
@@ -121,26 +174,31 @@ class GlobalRules {
   std::vector<Problem>& problems_;
 };
 
-/// One place where connections are accepted: a pool's, or that of its status page.
+/// One place where connections are accepted: a pool's, that of its status page, or the reporter's.
 struct Door {
   std::string_view directive;
   const Address* address;
-  std::string pool;  ///< php-fpm's name of it
-  const Pool* owner;
+  std::string user;  ///< "in another pool 'www'", with php-fpm's name of it
+  std::string pool;  ///< empty: of [global]
   const Written* written;
 };
 
 std::vector<Door> listening_places(const Draft& draft, const Config& config) {
   std::vector<Door> places;
+  const auto add = [&](const Section& section, std::string_view name, const Address& address,
+                       std::string user, const std::string& pool) {
+    const auto found = section.find(name);
+    if (found == section.end() || !found->second.good || address.text.empty()) return;
+    places.push_back({name, &address, std::move(user), pool, &found->second});
+  };
+  add(draft.global, "status.listen", config.global.status_listen, "by status.listen", {});
   for (std::size_t i = 0; i < config.pools.size(); ++i) {
     const Pool& pool = config.pools[i];
-    const auto add = [&](std::string_view name, const Address& address, std::string title) {
-      const auto found = draft.pools[i].find(name);
-      if (found == draft.pools[i].end() || !found->second.good || address.text.empty()) return;
-      places.push_back({name, &address, std::move(title), &pool, &found->second});
+    const auto in_pool = [&](const char* suffix) {
+      return fmt::format("in another pool '{}{}'", pool.name, suffix);
     };
-    add("listen", pool.listen, pool.name);
-    add("pm.status_listen", pool.status_listen, pool.name + "_status");
+    add(draft.pools[i], "listen", pool.listen, in_pool(""), pool.name);
+    add(draft.pools[i], "pm.status_listen", pool.status_listen, in_pool("_status"), pool.name);
   }
   return places;
 }
@@ -160,14 +218,14 @@ void one_pool_per_address(const Draft& draft, const Config& config,
     near.push_back(&*place);
     if (other == nullptr) continue;
     std::string text = fmt::format(
-        "{} = \"{}\": unable to set listen address as it's already used in another pool '{}'",
-        place->directive, place->written->text, other->pool);
+        "{} = \"{}\": unable to set listen address as it's already used {}",
+        place->directive, place->written->text, other->user);
     if (place->address->text != other->address->text) {
       text += fmt::format(" (as \"{}\")", other->address->text);
     }
     const Place& where = place->written->place;
     problems.push_back(
-        {log::Level::error, where.file, where.line, place->owner->name, std::move(text)});
+        {log::Level::error, where.file, where.line, place->pool, std::move(text)});
   }
 }
 
@@ -209,6 +267,7 @@ void check_rules(const Draft& draft, const LoadOptions& options, Config& config,
   }
   one_pool_per_address(draft, config, problems);
   global.process_max();
+  global.status_user();
 }
 
 }  // namespace fpm::config

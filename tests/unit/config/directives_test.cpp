@@ -202,6 +202,9 @@ TEST_CASE("the dump has php-fpm's form and shows what is in force") {
                       "\trlimit_core = -1",
                       "\tevents.mechanism = epoll",
                       "\tcontrol.socket = undefined",
+                      "\tstatus.listen = undefined",
+                      "\tstatus.user = nobody",
+                      "\tstatus.allowed_clients = undefined",
                       "\tsystemd_interval = 10s",
                       " ",
                       "[www]"};
