@@ -17,6 +17,13 @@ std::uint64_t of_worker(const config::Pool& pool) {
   return pool.catch_workers_output || !pool.output_log.empty() ? 3 : 1;
 }
 
+/// Its channel, status.listen, every pm.status_listen, and what is on its way to it.
+std::uint64_t of_reporter(const config::Config& config) {
+  std::uint64_t places = config.global.status_listen.text.empty() ? 0 : 1;
+  for (const config::Pool& pool : config.pools) places += pool.status_listen.text.empty() ? 0 : 1;
+  return places == 0 ? 0 : places + 3;
+}
+
 }  // namespace
 
 DescriptorNeed descriptors_needed(const config::Config& config) {
@@ -37,7 +44,7 @@ DescriptorNeed descriptors_needed(const config::Config& config) {
     }
     twice = std::min(twice, most);
   }
-  const std::uint64_t pools = config.pools.size() * kPool;
+  const std::uint64_t pools = config.pools.size() * kPool + of_reporter(config);
   return {kFixed + pools + workers, kFixed + 2 * pools + twice};
 }
 

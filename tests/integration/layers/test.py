@@ -7,21 +7,23 @@ from case import plain_only
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
 # In the order in which they may include each other: a room includes itself and those before it.
-ROOMS = ["fcgi", "os", "log", "config", "scoreboard", "policy", "status", "handlers", "worker",
-         "http", "master", "cli"]
+ROOMS = ["fcgi", "os", "log", "config", "scoreboard", "policy", "status", "reporter", "handlers",
+         "worker", "http", "master", "cli"]
 NEVER = {
     "fcgi": ROOMS,
     "os": ROOMS,
-    "handlers": ["master"],
-    "master": ["worker", "handlers", "fcgi"],
-    "worker": ["master"],
+    "handlers": ["master", "reporter"],
+    "reporter": ["policy"],
+    "master": ["worker", "handlers", "fcgi", "reporter"],
+    "worker": ["master", "reporter"],
 }
 # Pure rooms: nothing but their own headers and these (level.hpp, an enum, is part of config.hpp).
 PURE = ["fpm/config/config.hpp", "fpm/scoreboard/snapshot.hpp", "fpm/log/level.hpp"]
-# What the master hands to the entry point of a worker, which cli gives it as a function.
-CONTRACTS = [("worker", "fpm/master/worker_entry.hpp")]
+# What the master hands to the entry point of a worker, which cli gives it as a function; what it
+# tells the reporter.
+CONTRACTS = [("worker", "fpm/master/worker_entry.hpp"), ("master", "fpm/reporter/message.hpp")]
 # Asio lives in the master and in what starts as a program of its own.
-ASIO = re.compile(r"fpm/(master/|http/|status/reporter)")
+ASIO = re.compile(r"fpm/(master/|http/|reporter/)")
 
 
 def sources(case):
@@ -54,7 +56,7 @@ def complaints_about(file, bracket, target):
         return
     if target == "fpm/build_config.hpp" and room not in ("fcgi", "os"):
         return
-    pure = room == "policy" or (room == "status" and not file.startswith("fpm/status/reporter"))
+    pure = room == "policy" or room == "status"
     if pure and target not in PURE:
         yield f"{room} includes only {' and '.join(PURE)}"
     if other in NEVER.get(room, []):
@@ -82,7 +84,9 @@ def test_the_check_itself_finds_what_is_forbidden(case):
             ("fpm/master/x.cpp", "fpm/worker/y.hpp"), ("fpm/master/x.cpp", "fcgi/protocol.hpp"),
             ("fpm/master/x.cpp", "y.hpp"), ("fcgi/x.hpp", "fpm/os/fd.hpp"),
             ("fpm/os/x.cpp", "fpm/log/log.hpp"), ("fpm/policy/x.cpp", "fpm/log/log.hpp"),
-            ("fpm/config/x.cpp", "fpm/master/y.hpp")]:
+            ("fpm/config/x.cpp", "fpm/master/y.hpp"),
+            ("fpm/reporter/x.cpp", "fpm/master/y.hpp"),
+            ("fpm/master/x.cpp", "fpm/reporter/view.hpp")]:
         assert list(complaints_about(file, '"', target)), f"{file} may include {target}?"
     assert list(complaints_about("fpm/worker/x.cpp", "<", "boost/asio.hpp"))
     assert not list(complaints_about("fpm/master/x.cpp", "<", "boost/asio.hpp"))
