@@ -6,8 +6,8 @@
 
 #include "fpm/handlers/handler.hpp"
 #include "fpm/master/worker_entry.hpp"
+#include "fpm/os/allowed_clients.hpp"
 #include "fpm/worker/access_log.hpp"
-#include "fpm/worker/allowed.hpp"
 #include "fpm/worker/builtin.hpp"
 #include "fpm/worker/exchange.hpp"
 #include "fpm/worker/late_requests.hpp"
@@ -99,7 +99,7 @@ class Worker {
   scoreboard::Totals& totals_;
   scoreboard::Pen pen_;
   handlers::Handler& handler_;
-  AllowedClients allowed_;
+  os::AllowedClients allowed_;
   Wire wire_;
   Exchange exchange_;
   AccessLog access_log_;

@@ -1,11 +1,11 @@
-#include "fpm/worker/allowed.hpp"
+#include "fpm/os/allowed_clients.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include <catch2/catch.hpp>
 
-using fpm::worker::AllowedClients;
+using fpm::os::AllowedClients;
 
 namespace {
 
