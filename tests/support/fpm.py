@@ -91,7 +91,7 @@ class Fpm(Daemon):
 
     def workers(self):
         """The pids of the workers, oldest first."""
-        return sorted(procs.children(self.pid))
+        return sorted(pid for pid in procs.children(self.pid) if not is_reporter(pid))
 
     def wait_workers(self, count, limit_s=5):
         return procs.wait_until(lambda: len(self.workers()) == count and self.workers(),
@@ -134,6 +134,11 @@ class Fpm(Daemon):
                 procs.end(one.pid)
         else:
             self.stop(signal.SIGTERM)
+
+
+def is_reporter(pid):
+    """The master's child that shows the pools, as ps has it."""
+    return procs.command_line(pid).startswith(("fpm: reporter", "fpm --reporter"))
 
 
 def same_process_alive(one):
