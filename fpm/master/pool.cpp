@@ -407,12 +407,19 @@ bool Pool::relieve() {
   if (stopping_ || counts.kept == 0 || counts.idle > counts.kept) return false;
   unsigned waiting = os::listen_queue_length(listener()).value_or(1);
   if (waiting == 0) return false;
-  for (int slot = 0; slot < board.slots() && waiting > 0; ++slot) {
-    const auto& worker = slots_[static_cast<std::size_t>(slot)];
+  std::vector<scoreboard::Moment> kept;
+  for (int slot = 0; slot < board.slots(); ++slot) {
     const scoreboard::Moment now = board.moment(slot);
-    if (!worker || !scoreboard::is_idle(now.stage) || !now.kept) continue;
-    spawner_.signal(worker->pid, wake_signal());
-    --waiting;
+    if (slots_[static_cast<std::size_t>(slot)] && scoreboard::is_idle(now.stage) && now.kept) {
+      kept.push_back(now);
+    }
+  }
+  // The longest idle ones: fronts take the connection first that they used last, and whoever closes
+  // one that was just chosen loses its request.
+  std::sort(kept.begin(), kept.end(),
+            [](const auto& a, const auto& b) { return a.idle_since_ns < b.idle_since_ns; });
+  for (std::size_t i = 0; i < kept.size() && waiting > 0; ++i, --waiting) {
+    spawner_.signal(slots_[static_cast<std::size_t>(kept[i].slot)]->pid, wake_signal());
   }
   return true;
 }

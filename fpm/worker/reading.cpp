@@ -12,25 +12,21 @@ namespace fpm::worker {
 bool Worker::wait_for_next_request() {
   pen_.enter(Stage::accepting, scoreboard::kKeptBit);
   pulse_.armed.store(1, std::memory_order_seq_cst);
-  bool arrived = false;
-  // From here on whoever leaves accept last sees `armed`; who left before is seen by this look. When
-  // another generation accepts, one more request is served here, if one comes before QUIT: to close
-  // a connection that a front may just have chosen loses its request.
-  const bool others_accept = draining() == scoreboard::Draining::leave ||
-                             start_.board.anyone_accepts(start_.slot);
-  if (!last_ && !finish_asked() && others_accept) {
-    const Waiting waiting(Waiting::For::next_request, wire_.fd(), 0);
-    Wire::Received received;
-    do {
-      received = wire_.receive(true);
-      log_channel_.follow(access_log_);
-    } while (received == Wire::Received::nothing && !finish_asked());
-    arrived = received == Wire::Received::bytes;
-  } else {
-    arrived = wire_.receive(false) == Wire::Received::bytes;
+  // From here on whoever leaves accept last sees `armed`; who left before is seen by this look. Even
+  // then the connection is not closed: a front that has just chosen it would lose its request. The
+  // master wakes this worker when somebody waits, and a draining one serves one more request here.
+  if (draining() == scoreboard::Draining::no && !start_.board.anyone_accepts(start_.slot)) {
+    call_master();
   }
+  const Waiting waiting(Waiting::For::next_request, wire_.fd(), 0);
+  Wire::Received received = Wire::Received::nothing;
+  while (received == Wire::Received::nothing && !finish_asked()) {
+    received = wire_.receive(true);
+    log_channel_.follow(access_log_);
+  }
+  if (received == Wire::Received::nothing) received = wire_.receive(false);
   began_ns_ = scoreboard::monotonic_ns();
-  return arrived;
+  return received == Wire::Received::bytes;
 }
 
 bool Worker::read_headers() {

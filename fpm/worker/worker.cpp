@@ -115,7 +115,6 @@ void Worker::retire() {
     retiring_ = true;
   } else {
     last_ = true;
-    keep_ = false;
   }
 }
 
@@ -230,7 +229,8 @@ bool Worker::is_abandoned() {
 
 bool Worker::may_keep(const handlers::Outcome& outcome) const {
   return begin_.keep_conn && !outcome.truncated && !outcome.unfinished &&
-         outcome.end != handlers::End::abort && !wire_.failed() && wire_.parser().input_ended() && may_take_more() &&
+         outcome.end != handlers::End::abort && !wire_.failed() && wire_.parser().input_ended() &&
+         may_take_more() && !(retiring_ && pulse_.relieved.load(std::memory_order_relaxed) > 0) &&
          start_.board.anyone_accepts(start_.slot);
 }
 
@@ -279,10 +279,8 @@ void Worker::finish(const handlers::Outcome& outcome) {
     pen_.enter(Stage::finished, stage_bits());
     call_master();
   }
-  if (is_relieved()) {
-    last_ = true;
-    keep_ = false;
-  }
+  // On a kept connection not before the next answer, with which the connection ends.
+  if (!keep_ && is_relieved()) last_ = true;
 }
 
 /// Durations into the histograms of the pool: those of the application, not of pages that the worker answers

@@ -99,8 +99,10 @@ class Bench:
 class Server:
     """fpm or php-fpm. pools: {name: lines}; both read the same format."""
 
-    def __init__(self, bench, kind, pools, global_lines=""):
+    def __init__(self, bench, kind, pools, global_lines="", listen=None):
+        """listen: where its one pool listens, instead of on a UNIX socket."""
         self.kind, self.dir = kind, bench.folder()
+        self.listen = listen or f"{self.dir}/www.sock"
         config = self.dir / "fpm.conf"
         config.write_text(self._text(pools, global_lines))
         program = PHP_FPM if kind == "php-fpm" else bench.program
@@ -111,7 +113,8 @@ class Server:
     def _text(self, pools, global_lines):
         lines = ["[global]", f"error_log = {self.dir}/log", "daemonize = no", global_lines]
         for name, text in pools.items():
-            lines += [f"[{name}]", f"listen = {self.address(name)}", "listen.mode = 0666"]
+            lines += [f"[{name}]", f"listen = {self.listen if name == 'www' else self.address(name)}",
+                      "listen.mode = 0666"]
             if os.geteuid() == 0:
                 lines += [f"user = {USER}", f"group = {USER}"]
             lines.append(text)
@@ -119,6 +122,12 @@ class Server:
 
     def address(self, pool="www"):
         return f"{self.dir}/{pool}.sock"
+
+    @property
+    def connect_to(self):
+        """Of its one pool, as fastcgi.ask() wants it."""
+        host, _, port = self.listen.rpartition(":")
+        return self.listen if "/" in self.listen else (host, int(port))
 
     def wait_ready(self):
         """Sets `ready_ms`: from the start to the line that says so."""

@@ -56,9 +56,9 @@ class Case:
         """Starts fpm, see fpm.Fpm."""
         return Fpm(self, pools, global_lines, **options)
 
-    def nginx(self, locations):
+    def nginx(self, locations, http=None):
         """Starts nginx, see nginx.Nginx."""
-        return Nginx(self, locations)
+        return Nginx(self, locations, http)
 
     def logs(self):
         """What the daemons of the case said, for a failure."""

@@ -24,28 +24,39 @@ http {{
   fastcgi_temp_path {dir}/fastcgi;
   uwsgi_temp_path {dir}/uwsgi;
   scgi_temp_path {dir}/scgi;
+{http}
+}}
+"""
+
+
+SERVER = """\
   server {{
     listen 127.0.0.1:{port};
     server_name localhost;
 {locations}
   }}
-}}
 """
 
 
 class Nginx(Daemon):
-    """locations: text for the server block. `url(path)` and `get(path)` go to it."""
+    """locations: text for the server block. `url(path)` and `get(path)` go to it. `http`: text for the
+    whole http block instead, with {port}."""
 
-    def __init__(self, case, locations):
+    def __init__(self, case, locations, http=None):
         folder = case.dir / "nginx"
         folder.mkdir(mode=0o755)
         self.port = free_port()
         config = folder / "nginx.conf"
-        config.write_text(TEMPLATE.format(dir=folder, port=self.port, locations=locations,
+        config.write_text(TEMPLATE.format(dir=folder, http=self._http(locations, http),
                                           user=f"user {SERVICE_USER};" if is_root() else ""))
         super().__init__(case, "nginx", [program(), "-e", "stderr", "-p", folder, "-c", config])
         case.defer(self.stop)
         self.wait_line("start worker process ")
+
+    def _http(self, locations, http):
+        if http is None:
+            return SERVER.format(port=self.port, locations=locations)
+        return http.replace("{port}", str(self.port))
 
     def url(self, path):
         return f"http://127.0.0.1:{self.port}{path}"

@@ -7,6 +7,7 @@ import socket
 import threading
 
 import fastcgi
+import load
 import procs
 from case import mode_of, needs_root, plain_only
 from fpm import SERVICE_USER, free_port
@@ -320,3 +321,41 @@ def test_pools_that_are_reloaded_with_one_less(case):
     rewrite(fpm)
     reload(fpm)
     assert len(fpm.find("using inherited socket")) == 129 + 128
+
+
+LOADED = POOL + "pm.max_children = 20\nlisten.backlog = 511\n"
+
+
+def words_for(fpm):
+    address = fpm.address()
+    return [address if isinstance(address, str) else f"{address[0]}:{address[1]}", "-u", "/ping"]
+
+
+def test_no_request_is_lost_over_unix(case):
+    fpm = case.fpm({"www": LOADED})
+    said = load.under_reloads(case, fpm, words_for(fpm), 20)
+    assert said["sent"] == said["answered"] and said["sent"] >= 1000, said
+
+
+def test_no_request_is_lost_over_kept_tcp_connections(case):
+    fpm = case.fpm({"www": LOADED + f"listen = 127.0.0.1:{free_port()}\n"})
+    said = load.under_reloads(case, fpm, [*words_for(fpm), "-k"], 20)
+    assert said["sent"] == said["answered"] and said["sent"] >= 1000, said
+
+
+def test_behind_nginx_with_kept_connections(case):
+    fpm = case.fpm({"www": LOADED + f"listen = 127.0.0.1:{free_port()}\n"})
+    host, port = fpm.address()
+    nginx = case.nginx(None, http=f"""
+      upstream kept {{ server {host}:{port}; keepalive 16; }}
+      server {{
+        listen 127.0.0.1:{{port}};
+        location / {{
+          fastcgi_param REQUEST_METHOD $request_method; fastcgi_param SCRIPT_NAME $uri;
+          fastcgi_param QUERY_STRING $query_string; fastcgi_param CONTENT_LENGTH $content_length;
+          fastcgi_keep_conn on; fastcgi_pass kept; keepalive_requests 100000;
+        }}
+      }}""")
+    words = [f"127.0.0.1:{nginx.port}", "--http", "-k", "-u", "/ping"]
+    said = load.under_reloads(case, fpm, words, 20)
+    assert said["sent"] == said["answered"] and said["sent"] >= 1000, said
