@@ -109,8 +109,7 @@ void ControlSocket::close() {
 class Control::Server : public std::enable_shared_from_this<Control::Server> {
  public:
   Server(asio::io_context& io, ControlSocket socket, Orders& orders, std::string version)
-      : io_(io),
-        orders_(orders),
+      : orders_(orders),
         version_(std::move(version)),
         socket_(std::move(socket)),
         acceptor_(io),
@@ -126,7 +125,6 @@ class Control::Server : public std::enable_shared_from_this<Control::Server> {
   bool may_order(const ucred& peer) const;
   void execute(const std::shared_ptr<Client>& client, const Order& order);
 
-  asio::io_context& io_;
   Orders& orders_;
   const std::string version_;
   ControlSocket socket_;

@@ -80,6 +80,22 @@ struct Service {
   std::unique_ptr<config::Pool> drained;
 };
 
+using Done = std::function<void(Reply)>;
+
+/// A reload under way.
+struct ReloadUnderWay {
+  ReloadOrder order;
+  std::vector<Done> done;
+  std::set<GenerationId> starting;
+  std::size_t pools = 0;
+  std::vector<std::string> failed;
+};
+/// One that waits for its end.
+struct WaitingReload {
+  ReloadOrder order;
+  std::vector<Done> done;
+};
+
 // Tags of the epoll set: the generation, and which of its descriptors.
 constexpr std::uint64_t wakeup_tag(GenerationId id) { return id * 2; }
 constexpr std::uint64_t listener_tag(GenerationId id) { return id * 2 + 1; }
@@ -99,22 +115,6 @@ class Master::Loop final : public Orders {
   std::vector<scoreboard::PoolSnapshot> pools(bool full) override;
 
  private:
-  using Done = std::function<void(Reply)>;
-
-  /// A reload under way.
-  struct Reload {
-    ReloadOrder order;
-    std::vector<Done> done;
-    std::set<GenerationId> starting;
-    std::size_t pools = 0;
-    std::vector<std::string> failed;
-  };
-  /// One that waits for its end.
-  struct Waiting {
-    ReloadOrder order;
-    std::vector<Done> done;
-  };
-
   // master.cpp
   os::Result<void> watch_everything();
   void watch_signals();
@@ -192,8 +192,8 @@ class Master::Loop final : public Orders {
   std::map<GenerationId, std::unique_ptr<Running>> running_;
   std::unordered_map<std::string, Service> services_;
   std::vector<std::string> order_;  // of the configuration
-  std::optional<Reload> reload_;
-  std::deque<Waiting> waiting_;
+  std::optional<ReloadUnderWay> reload_;
+  std::deque<WaitingReload> waiting_;
 };
 
 /// Every handler of the loop runs in this: what is thrown in one (memory, a bug of ours) is logged

@@ -37,7 +37,7 @@ void Master::Loop::reload(const ReloadOrder& order, Done done) {
   if (shutdown_.stopping()) return done({.done = false, .text = "fpm is stopping"});
   if (!reload_) return begin_reload(order, {std::move(done)});
   // Once, after the one that is under way: what has changed since that one read the files counts.
-  for (Waiting& waiting : waiting_) {
+  for (WaitingReload& waiting : waiting_) {
     if (!policy::merge(waiting.order, order)) continue;
     waiting.done.push_back(std::move(done));
     return;
@@ -378,7 +378,7 @@ void Master::Loop::end_reload(Reply reply) {
   reload_.reset();
   for (const Done& tell_asker : done) tell_asker(reply);
   if (shutdown_.stopping()) {
-    for (Waiting& waiting : std::exchange(waiting_, {})) {
+    for (WaitingReload& waiting : std::exchange(waiting_, {})) {
       for (const Done& tell_asker : waiting.done) tell_asker(reply);
     }
     return;
@@ -389,7 +389,7 @@ void Master::Loop::end_reload(Reply reply) {
   asio::post(io_, [this] {
     guarded([this] {
       if (reload_ || waiting_.empty() || shutdown_.stopping()) return;
-      Waiting next = std::move(waiting_.front());
+      WaitingReload next = std::move(waiting_.front());
       waiting_.pop_front();
       begin_reload(std::move(next.order), std::move(next.done));
     });

@@ -6,7 +6,7 @@ import sys
 
 from case import plain_only
 
-ROWS = ["burst", "cold", "pools", "turnover", "ping", "kill", "timeout"]
+ROWS = ["burst", "cold", "pools", "turnover", "ping", "kill", "timeout", "reload"]
 
 
 def bench(case, build, *rows):

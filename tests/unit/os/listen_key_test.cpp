@@ -78,7 +78,7 @@ TEST_CASE("another socket on the same port is not taken for the one that was ask
 }
 
 TEST_CASE("what is no socket has no key") {
-  Pipe pipe = std::move(*make_pipe());
+  Pipe pipe = *make_pipe();
   CHECK(listen_key(pipe.read.get()).inode == 0);
   CHECK(listen_key(-1).inode == 0);
 }

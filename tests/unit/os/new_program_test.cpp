@@ -94,7 +94,7 @@ TEST_CASE("memory that could shrink, or is too small, is not mapped") {
   CHECK(SharedMemory::map_read_only(loose.get(), 8192).has_error());
   auto memory = SharedMemory::create("test", 4096);
   CHECK(SharedMemory::map_read_only(memory->fd(), 8192).has_error());
-  const Pipe pipe = std::move(*make_pipe());
+  const Pipe pipe = *make_pipe();
   CHECK(SharedMemory::map_read_only(pipe.read.get(), 1).has_error());
 }
 

@@ -7,7 +7,7 @@ using namespace fpm::scoreboard;
 namespace os = fpm::os;
 
 TEST_CASE("another process sees a scoreboard as its owner does") {
-  Board board = std::move(*Board::create(3));
+  Board board = *Board::create(3);
   board.occupy(1);
   Pen pen = board.pen(1);
   pen.update([](Pen& p) {
@@ -15,7 +15,7 @@ TEST_CASE("another process sees a scoreboard as its owner does") {
     p.text(kUri, "/a");
   });
   pen.enter(Stage::executing);
-  const os::UniqueFd fd = std::move(*os::open_read_only(board.memory().fd()));
+  const os::UniqueFd fd = *os::open_read_only(board.memory().fd());
   const auto seen = Board::attach(fd.get(), 3);
   REQUIRE(seen.has_value());
   const PoolSnapshot pool = seen->snapshot(true);
@@ -28,7 +28,7 @@ TEST_CASE("another process sees a scoreboard as its owner does") {
 }
 
 TEST_CASE("a scoreboard of another size is refused") {
-  const Board board = std::move(*Board::create(3));
+  const Board board = *Board::create(3);
   for (const int slots : {0, -1, 400, 1 << 30}) {
     CAPTURE(slots);
     CHECK(Board::attach(board.memory().fd(), slots).has_error());
@@ -37,13 +37,13 @@ TEST_CASE("a scoreboard of another size is refused") {
 }
 
 TEST_CASE("another process sees a pool's totals as its owner does") {
-  const Ledger ledger = std::move(*Ledger::create());
-  const os::UniqueFd fd = std::move(*os::open_read_only(ledger.memory().fd()));
+  const Ledger ledger = *Ledger::create();
+  const os::UniqueFd fd = *os::open_read_only(ledger.memory().fd());
   const auto seen = Ledger::attach(fd.get());
   REQUIRE(seen.has_value());
   ledger.totals().accepted.store(7);
   CHECK(seen->totals().accepted.load() == 7);
   CHECK(Ledger::attach(-1).has_error());
-  const os::SharedMemory small = std::move(*os::SharedMemory::create("test", 64));
+  const os::SharedMemory small = *os::SharedMemory::create("test", 64);
   CHECK(Ledger::attach(small.fd()).has_error());
 }
