@@ -128,18 +128,6 @@ int run_single(master::Pool::Parts parts, const rlimit& files) {
                       .on_end = [&parts] { parts.listener->unlink(); }});
 }
 
-/// Directives that are taken, so that a php-fpm user's files can be used as they are, while what
-/// they ask for is not there: nobody shall rely on it unawares.
-void tell_what_is_missing(const config::Config& config) {
-  for (const config::Pool& pool : config.pools) {
-    for (const char* name : {"pm.status_listen"}) {
-      if (!pool.written.contains(name)) continue;
-      log::in_pool(log::Level::warning, pool.name,
-                   "{} is taken, but has no effect in this version yet", name);
-    }
-  }
-}
-
 /// The control socket. A place that was named has to be free; the default one is taken if it is.
 bool open_control(const config::Global& global, master::Surroundings& surroundings) {
   const std::string path = config::control_socket_path(global);
@@ -162,9 +150,12 @@ int run_master(config::Config config, os::InheritedSockets inherited,
                master::Surroundings surroundings, bool single) {
   surroundings.file_limit = limit_master(config.global);
   if (!surroundings.file_limit) return refuse();
+  auto reporter = single ? master::ReporterParts()
+                         : master::open_reporter(config, nullptr, &inherited);
   auto parts = master::open_pools(std::move(config.pools),
                                   {.listener = {}, .account = {}, .inherited = &inherited});
-  if (!parts) return refuse();
+  if (!parts || !reporter) return refuse();
+  surroundings.reporter = std::move(*reporter);
   master::close_unclaimed(inherited);
   if (single) return run_single(std::move(parts->front()), *surroundings.file_limit);
   if (!open_control(config.global, surroundings)) return refuse();
@@ -259,7 +250,6 @@ int serve(config::Loaded& loaded, const Options& options) {
     return refuse();
   }
   tell(loaded.problems, log::Level::notice);
-  tell_what_is_missing(config);
   prepare_reloads(surroundings, config, options, background);
   return background ? run_in_background(std::move(config), std::move(inherited),
                                         std::move(surroundings), leftovers)

@@ -142,10 +142,14 @@ class Master::Loop final : public Orders {
   void recount(Running& running);
   void tick();
   os::Activity activity() const;
+  std::vector<ReportedPool> reported_pools() const;
+  void tell_reporter();
 
   // reload.cpp
   void begin_reload(ReloadOrder order, std::vector<Done> done);
   bool take_configuration(config::Loaded loaded);
+  std::vector<config::Pool> pools_to_start(config::Config& config,
+                                           const std::vector<std::string>& names);
   std::vector<policy::RunningPool> running_pools(const config::Config& config) const;
   Existing existing();
   void use_globals(config::Global global);
@@ -175,6 +179,7 @@ class Master::Loop final : public Orders {
   Surroundings surroundings_;
   ServiceManager service_manager_;
   std::optional<Control> control_;
+  std::optional<Reporter> reporter_;
   std::optional<Signals> signals_;
   asio::posix::stream_descriptor signal_watch_{io_};
   os::Epoll epoll_;

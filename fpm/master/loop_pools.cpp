@@ -47,6 +47,7 @@ void Master::Loop::erase_when_empty(Running& running) {
   if (running.watched) epoll_.remove(running.pool.wakeup());
   const std::string name = running.name();
   running_.erase(running.id);
+  tell_reporter();
   const auto service = services_.find(name);
   if (service == services_.end() || service->second.serving != 0) return;
   const bool known = std::find(order_.begin(), order_.end(), name) != order_.end();
@@ -60,6 +61,7 @@ void Master::Loop::reap_children() {
   std::set<GenerationId> changed;
   bool emergency = false;
   while (const auto exit = os::reap()) {
+    if (reporter_ && reporter_->reap(*exit)) continue;
     const auto owner = std::find_if(running_.begin(), running_.end(), [&](const auto& one) {
       return one.second->counted > 0 && one.second->pool.reap(*exit, now);
     });
@@ -114,6 +116,7 @@ void Master::Loop::look(GenerationId id) {
   Running& running = *found;
   check_deadlines(running);
   if (running.pool.draining()) return;
+  const auto state = running.pool.account()->state();
   const bool again = running.pool.grow(Clock::now(), room());
   recount(running);
   watch_generation(running);
@@ -132,6 +135,9 @@ void Master::Loop::look(GenerationId id) {
              running.pool.workers() > 0 && running.pool.first_workers_serve()) {
     running.pool.account()->enter(scoreboard::PoolState::serving);
   }
+  // Only an account of its own is looked at: check_start() may have ended this generation.
+  const Running* const still = find(id);
+  if (still != nullptr && still->pool.account()->state() != state) tell_reporter();
 }
 
 void Master::Loop::tell_process_max(const Running& running) {
@@ -152,6 +158,39 @@ void Master::Loop::watch_generation(Running& running) {
     return;
   }
   running.watched = true;
+  tell_reporter();  // of its scoreboard
+}
+
+void Master::Loop::tell_reporter() {
+  if (reporter_) reporter_->changed();
+}
+
+/// In the order of the configuration, each with the scoreboards of all its generations.
+std::vector<ReportedPool> Master::Loop::reported_pools() const {
+  std::unordered_map<std::string, std::vector<ReportedBoard>> boards;
+  for (auto one = running_.rbegin(); one != running_.rend(); ++one) {  // the newest first
+    const scoreboard::Board& board = one->second->pool.board();
+    if (board) boards[one->second->name()].push_back({board.memory().fd(), board.slots()});
+  }
+  std::vector<ReportedPool> pools;
+  for (const std::string& name : order_) {
+    const auto service = services_.find(name);
+    if (service == services_.end()) continue;
+    const auto running = running_.find(service->second.serving);
+    ReportedPool pool;
+    if (running != running_.end()) {
+      pool.config = &running->second->pool.config();
+      pool.listener = running->second->pool.listener();
+    } else if (service->second.drained) {
+      pool.config = service->second.drained.get();
+    } else {
+      continue;
+    }
+    pool.account = service->second.account.get();
+    pool.boards = std::move(boards[name]);
+    pools.push_back(std::move(pool));
+  }
+  return pools;
 }
 
 void Master::Loop::wait_for_clients(Running& running) {

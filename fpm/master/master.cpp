@@ -59,6 +59,8 @@ os::Result<void> Master::Loop::run() {
     recount(*running);
   }
   for (GenerationId id = 1; id <= last_id_; ++id) look(id);
+  reporter_.emplace(io_, [this] { return reported_pools(); });
+  reporter_->use(std::move(surroundings_.reporter));
   if (surroundings_.control) {
     control_.emplace(io_, std::move(surroundings_.control), *this, FPM_VERSION);
   }
@@ -70,6 +72,7 @@ os::Result<void> Master::Loop::run() {
   io_.run();
   for (auto& [id, running] : running_) running->pool.unlink();
   control_.reset();
+  reporter_.reset();
   log::notice("exiting, bye-bye!");
   return {};
 }
@@ -195,6 +198,8 @@ void Master::Loop::finish_or_terminate(policy::StopOrder order) {
   log::notice("{}", order == policy::StopOrder::finish ? "Finishing ..." : "Terminating ...");
   service_manager_.stopping();
   for (auto& [name, service] : services_) service.account->enter(scoreboard::PoolState::stopping);
+  if (reporter_) reporter_->stop();
+  tell_reporter();
   if (reload_) end_reload({.done = false, .text = "fpm is stopping"});
   if (order == policy::StopOrder::finish && global_.shutdown_delay.count() > 0) {
     // Load balancers that ask /ready send their clients elsewhere meanwhile.

@@ -14,6 +14,7 @@
 #include "fpm/config/load.hpp"
 #include "fpm/master/control.hpp"
 #include "fpm/master/pool.hpp"
+#include "fpm/master/reporter.hpp"
 #include "fpm/master/worker_entry.hpp"
 #include "fpm/os/notify.hpp"
 
@@ -26,6 +27,7 @@ struct Surroundings {
   bool in_background = false;        ///< stderr leads to the log's file
   std::optional<rlimit> file_limit;  ///< for children, if the master has raised its own
   ControlSocket control;             ///< empty: there is none
+  ReporterParts reporter;            ///< without places: there is none
 
   // For a reload.
   /// Reads the configuration that the command line named; blocks on the disk.

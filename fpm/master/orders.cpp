@@ -42,6 +42,7 @@ Reply Master::Loop::drain(std::string_view pool) {
   service.drained = std::make_unique<config::Pool>(running->pool.config());
   service.serving = 0;
   service.account->enter(PoolState::drained);
+  tell_reporter();
   drain_generation(*running, has_heir(*running));
   return {.done = true, .text = "the pool drains"};
 }
@@ -61,6 +62,7 @@ Reply Master::Loop::resume(std::string_view pool) {
   Running& running = add(std::move(parts->front()));
   service.serving = running.id;
   service.account->enter(PoolState::serving);
+  tell_reporter();
   (void)epoll_.add_unarmed(running.pool.listener(), listener_tag(running.id));
   running.pool.start(Clock::now(), room());
   recount(running);

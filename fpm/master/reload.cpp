@@ -78,19 +78,10 @@ bool Master::Loop::take_configuration(config::Loaded loaded) {
     end_reload({.done = false, .text = plan.refused});
     return false;
   }
-  const std::set<std::string> start(plan.start.begin(), plan.start.end());
-  std::vector<config::Pool> pools;
-  for (config::Pool& pool : config.pools) {
-    if (!start.contains(pool.name)) continue;
-    const auto known = services_.find(pool.name);
-    if (known != services_.end() && known->second.drained) {
-      known->second.drained = std::make_unique<config::Pool>(std::move(pool));
-    } else {
-      pools.push_back(std::move(pool));
-    }
-  }
-  auto parts = open_pools(std::move(pools), existing());
-  if (!parts) {
+  auto reporter = reload_->order.pool ? std::optional<ReporterParts>()
+                                      : open_reporter(config, reporter_ ? &reporter_->parts() : nullptr);
+  auto parts = open_pools(pools_to_start(config, plan.start), existing());
+  if (!parts || (!reporter && !reload_->order.pool)) {
     log::error("not all that the pools need is there: nothing is changed");
     end_reload({.done = false, .text = "not all that the pools need is there, the log says what"});
     return false;
@@ -98,6 +89,7 @@ bool Master::Loop::take_configuration(config::Loaded loaded) {
   if (!reload_->order.pool) {
     use_globals(std::move(config.global));
     order_ = names;
+    if (reporter_) reporter_->use(std::move(*reporter));
   } else if (std::find(order_.begin(), order_.end(), *reload_->order.pool) == order_.end()) {
     order_.push_back(*reload_->order.pool);
   }
@@ -110,6 +102,23 @@ bool Master::Loop::take_configuration(config::Loaded loaded) {
   }
   for (const std::string& name : plan.remove) remove_pool(name);
   return true;
+}
+
+/// Takes these pools out of `config`. Of one that is drained the new directives wait for its resume.
+std::vector<config::Pool> Master::Loop::pools_to_start(config::Config& config,
+                                                       const std::vector<std::string>& names) {
+  const std::set<std::string> start(names.begin(), names.end());
+  std::vector<config::Pool> pools;
+  for (config::Pool& pool : config.pools) {
+    if (!start.contains(pool.name)) continue;
+    const auto known = services_.find(pool.name);
+    if (known != services_.end() && known->second.drained) {
+      known->second.drained = std::make_unique<config::Pool>(std::move(pool));
+    } else {
+      pools.push_back(std::move(pool));
+    }
+  }
+  return pools;
 }
 
 /// What runs, and what of it the new configuration leaves as it is.
@@ -376,6 +385,7 @@ void Master::Loop::end_if_all_started() {
 void Master::Loop::end_reload(Reply reply) {
   const std::vector<Done> done = std::move(reload_->done);
   reload_.reset();
+  tell_reporter();
   for (const Done& tell_asker : done) tell_asker(reply);
   if (shutdown_.stopping()) {
     for (WaitingReload& waiting : std::exchange(waiting_, {})) {
