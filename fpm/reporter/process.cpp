@@ -153,9 +153,10 @@ std::optional<int> run_if_asked(int argc, char** argv) {
     fmt::print(stderr, "{} is for fpm itself: it starts its reporter with it\n", kOption);
     return kExitUsage;
   }
+  const std::string who = argv[2];  // a title is written over the arguments
   os::prepare_title(argc, argv);
   // Not by return: nothing that the program has set up is worth being taken down.
-  os::exit_now(be_reporter(argv[2]));
+  os::exit_now(be_reporter(who.c_str()));
 }
 
 }  // namespace fpm::reporter
