@@ -42,6 +42,8 @@ def test_its_pools_are_taken_as_they_stand(case):
             case.write(f"{folder.strip('/')}/here", "")
         text = text.replace("/srv", f"{case.dir}/srv")
         text = text.replace("user = git", f"user = {SERVICE_USER}")
+        if text.startswith("[global]"):  # what is shown of it needs a pool beside it
+            text += f"\n{pools[0]}".replace("/srv", f"{case.dir}/srv")
         config = case.write("readme.conf", f"[global]\nerror_log = {case.dir}/log\n{text}")
         status, lines = run_once(case, ["-t", "-y", str(config)])
         assert status == 0, f"{text}\n{lines}"
