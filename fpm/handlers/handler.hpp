@@ -142,7 +142,8 @@ class Handler {
   virtual void finish(Exchange& exchange) { (void)exchange; }
 
   // What a handler has besides requests, such as a process that it owns.
-  /// A signal came while the worker waited in accept: there is something to look after. Does not block.
+  /// Asked before the worker waits in accept, and when a signal ended the wait: there is something to
+  /// look after. Does not block; without a system call when there is nothing.
   virtual bool looks_after() { return false; }
   /// Looks after it. The worker is not counted as idle meanwhile. May block, until stop_asked().
   virtual void look_after() {}

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
@@ -214,12 +215,18 @@ Result<void> become_reaper() {
   return {};
 }
 
+namespace {
+std::atomic<bool> g_child_ended{false};
+}
+
 void interrupt_by_children() {
   struct sigaction action {};
-  action.sa_handler = [](int) {};
+  action.sa_handler = [](int) { g_child_ended = true; };
   ::sigemptyset(&action.sa_mask);
   ::sigaction(SIGCHLD, &action, nullptr);
 }
+
+bool some_child_ended() { return g_child_ended.exchange(false); }
 
 int reap_orphans() {
   int reaped = 0;

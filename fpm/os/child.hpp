@@ -99,6 +99,8 @@ Result<void> become_reaper();
 /// The end of a child interrupts system calls that wait (EINTR), instead of passing unnoticed. After
 /// become_reaper(). Source: signal(7).
 void interrupt_by_children();
+/// Some child has ended since the last call, after interrupt_by_children(). No system call.
+bool some_child_ended();
 
 /// Reaps every child that has ended. Only for moments when no child of the caller's own is
 /// expected to be waited for. @return how many. Does not block.

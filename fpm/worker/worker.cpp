@@ -60,6 +60,7 @@ bool Worker::accept() {
   if (pulse_.announce.load(std::memory_order_relaxed) != 0 && !announced_) call_master();
   announced_ = true;
   while (may_accept()) {
+    look_after_handler();
     const std::uint64_t before = scoreboard::monotonic_ns();
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
@@ -140,7 +141,6 @@ void Worker::look_after_handler() {
 
 void Worker::accept_failed(int code) {
   log_channel_.follow(access_log_);
-  if (code == EINTR) look_after_handler();
   if (code == EINTR || code == ECONNABORTED || code == EINVAL || finish_asked()) return;
   // EMFILE, ENFILE, ENOBUFS, ENOMEM: nothing that a faster loop would mend.
   log::in_pool(log::Level::error, pool_.name, "accept: {}", os::errno_text(code));

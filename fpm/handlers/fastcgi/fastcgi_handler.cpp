@@ -162,7 +162,9 @@ void FastcgiHandler::finish(Exchange& exchange) {
   if (!stopping && !stop_asked()) start_application(&exchange, Clock::time_point::max());
 }
 
-bool FastcgiHandler::looks_after() { return application_ && !application_->running(); }
+bool FastcgiHandler::looks_after() {
+  return os::some_child_ended() && application_ && !application_->running();
+}
 
 void FastcgiHandler::look_after() {
   if (stop_asked() || (failure_ && Clock::now() < retry_at_)) return;

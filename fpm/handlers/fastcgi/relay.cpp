@@ -62,8 +62,12 @@ Outcome Relay::go() {
   compose();
   for (;;) {
     if (!discard_ && exchange_.aborted()) abort();
-    feed_body();
-    if (!send()) deaf_ = true;
+    // As long as the application takes it: what waits here for room that is there already would wait
+    // for ever.
+    do {
+      feed_body();
+      if (!send()) deaf_ = true;
+    } while (!exchange_.body().empty() && buffers_.out.empty());
     if (!pass_pending()) return malformed();
     if (pending_.empty() && !take_events()) {
       return header_.state() == HeaderParser::State::malformed ? malformed() : broken(reason_);

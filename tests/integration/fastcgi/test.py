@@ -1,0 +1,227 @@
+"""handler = fastcgi: existing FastCGI programs, each worker with a process of its own."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import fastcgi
+import procs
+
+POOL = ("handler = fastcgi\nfastcgi.command = {app}\nfastcgi.family = libfcgi\nping.path = /ping\n"
+        "catch_workers_output = yes\n")
+ONE = "pm.max_children = 1\n"
+
+
+def application(case):
+    """The program of app.c, compiled once for each case."""
+    target = case.dir / "app"
+    if not target.exists():
+        subprocess.run(["cc", "-O1", "-o", target, case.source / "app.c", "-lfcgi"], check=True)
+    return target
+
+
+def start(case, lines="", **more):
+    return case.fpm({"www": POOL.replace("{app}", str(application(case))) + lines, **more})
+
+
+def ask(fpm, query="", method="GET", body=b""):
+    return fastcgi.ask(fpm.address(), fastcgi.params_for("/x?" + query, method=method, body=body),
+                       body)
+
+
+def pid_of(answer):
+    return int(answer.headers["x-pid"])
+
+
+def test_each_worker_has_a_process_that_serves_request_after_request(case):
+    fpm = start(case)
+    answers = [ask(fpm) for _ in range(6)]
+    assert all(answer.body == b"body 0\n" and answer.ended for answer in answers), answers
+    assert len({pid_of(answer) for answer in answers}) <= 2
+    assert sum(int(answer.headers["x-count"]) > 1 for answer in answers) >= 4
+    fpm.stop()
+
+
+def test_bodies_and_answers_of_5_mb(case):
+    fpm = start(case)
+    body = os.urandom(5 << 20)
+    assert ask(fpm, method="POST", body=body).body == b"body %d\n" % len(body)
+    answer = ask(fpm, f"print={5 << 20}")
+    assert len(answer.body) == (5 << 20) + len(b"body 0\n")
+    answer = ask(fpm, f"print={1 << 20}", "POST", body)
+    assert answer.body.endswith(b"body %d\n" % len(body))
+
+
+def test_a_process_that_dies_is_replaced_and_a_post_gets_502(case):
+    fpm = start(case, ONE)
+    first = pid_of(ask(fpm))
+    answer = ask(fpm, "die", "POST", b"x")
+    assert answer.status == 502 and str(case.dir) not in answer.body.decode(), answer
+    fpm.wait_line("closed the connection without an answer|ended in the middle of the request")
+    assert pid_of(ask(fpm)) != first
+    assert len(fpm.workers()) == 1
+
+
+def test_a_get_is_tried_once_more_and_then_no_more(case):
+    fpm = start(case, ONE)
+    assert ask(fpm, "die").status == 502
+    fpm.wait_line("again before it answered")
+    assert len(fpm.find("tried once more")) == 1
+    assert ask(fpm).body == b"body 0\n"
+
+
+def test_without_request_retry_it_is_not(case):
+    fpm = start(case, "request_retry = no\n" + ONE)
+    assert ask(fpm, "die").status == 502
+    assert ask(fpm).body == b"body 0\n"
+    assert not fpm.find("tried once more")
+
+
+def test_an_idle_process_that_is_killed_is_started_again(case):
+    fpm = start(case, ONE)
+    first = pid_of(ask(fpm))
+    os.kill(first, signal.SIGKILL)
+    fpm.wait_line("while it was idle, it is started again")
+    assert pid_of(ask(fpm)) != first
+
+
+def test_a_cut_answer_is_told_to_the_front(case):
+    fpm = start(case, ONE)
+    answer = ask(fpm, "print=200000&cut")
+    assert answer.app_status != 0, answer
+    fpm.wait_line("in the middle of")
+    assert ask(fpm).body == b"body 0\n"
+
+
+def test_a_malformed_header_is_502(case):
+    fpm = start(case, ONE)
+    assert ask(fpm, "junk").status == 502
+    fpm.wait_line("gave no proper header")
+    assert ask(fpm).body == b"body 0\n"
+
+
+def test_a_timeout_is_a_complete_504_and_the_process_is_ended(case):
+    fpm = start(case, "request_terminate_timeout = 300ms\n" + ONE)
+    first = pid_of(ask(fpm))
+    answer = ask(fpm, "sleep_ms=20000")
+    assert answer.status == 504 and answer.ended, answer
+    fpm.wait_line(r"execution timed out \(0\.3\d+ sec\), terminating")
+    procs.wait_gone(first)
+    assert ask(fpm).body == b"body 0\n"
+
+
+def test_the_slow_log_says_where_it_waits(case):
+    slow = case.folder("slow") / "log"
+    fpm = start(case, f"request_slowlog_timeout = 200ms\nslowlog = {slow}\n" + ONE)
+    assert ask(fpm, "sleep_ms=600").ended
+    text = slow.read_text()
+    assert re.search(r"^\[.*\]  \[pool www\] pid \d+\nscript_filename = .*app\n", text, re.M), text
+    assert "nanosleep" in text, text
+
+
+def test_what_it_says_is_for_the_front(case):
+    fpm = start(case)
+    assert ask(fpm, "err").stderr == b"said something\n"
+
+
+def test_a_slow_start_is_never_missed_in_a_reload(case):
+    fpm = start(case, "env[START_DELAY_MS] = 1500\n")
+    before = {pid_of(ask(fpm)) for _ in range(4)}
+    over = len(fpm.find("ready to handle"))
+    fpm.send(signal.SIGUSR2)
+    took = []
+    while len(fpm.find("ready to handle")) == over:
+        began = time.monotonic()
+        assert ask(fpm).body == b"body 0\n"
+        took.append(time.monotonic() - began)
+    assert len(took) > 10 and max(took) < 1, (len(took), max(took))
+    procs.wait_until(lambda: pid_of(ask(fpm)) not in before, "the new processes serve")
+
+
+def test_recycling_starts_the_successor_first(case):
+    fpm = start(case, "env[START_DELAY_MS] = 400\npm.max_requests = 5\n" + ONE)
+    seen, slowest = {pid_of(ask(fpm))}, 0
+    end = time.monotonic() + 20
+    while len(seen) < 3 and time.monotonic() < end:
+        began = time.monotonic()
+        seen.add(pid_of(ask(fpm, "sleep_ms=10")))
+        slowest = max(slowest, time.monotonic() - began)
+        assert len(fpm.workers()) <= 2
+    assert len(seen) >= 3 and slowest < 0.35, (seen, slowest)
+
+
+def test_a_process_counts_when_it_has_answered_its_warm_up(case):
+    fpm = start(case, "fastcgi.warmup[QUERY_STRING] = sleep_ms=300\n" + ONE)
+    assert int(ask(fpm).headers["x-count"]) == 2
+
+
+def test_a_program_that_is_not_there_is_503_and_others_go_on(case):
+    fpm = case.fpm({"www": POOL.replace("{app}", "/none/such"),
+                    "other": POOL.replace("{app}", str(application(case)))})
+    assert ask(fpm).status == 503
+    fpm.wait_line(r"application /none/such cannot be started: .*No such file")
+    assert fastcgi.ask(fpm.address("other"), fastcgi.params_for("/x")).body == b"body 0\n"
+
+
+def test_one_that_never_gets_ready_is_ended(case):
+    script = case.script("never", "#!/bin/sh\nexec sleep 60\n")
+    fpm = case.fpm({"www": POOL.replace("{app}", str(script))
+                    + "fastcgi.ready_timeout = 300ms\n" + ONE})
+    assert ask(fpm).status == 503
+    fpm.wait_line("did not accept a connection|was not ready in time")
+    fpm.stop()
+
+
+def test_one_that_speaks_rubbish_is_502(case):
+    script = case.script("rubbish.py", "#!/usr/bin/env python3\nimport socket\n"
+                         "s = socket.socket(fileno=0)\nwhile True:\n    c, _ = s.accept()\n"
+                         "    c.sendall(b'HTTP/1.1 200 OK\\r\\n\\r\\n')\n    c.close()\n")
+    fpm = case.fpm({"www": POOL.replace("{app}", str(script)) + ONE})
+    assert ask(fpm).status == 502
+
+
+def test_a_client_that_leaves_leaves_the_process_usable(case):
+    fpm = start(case, ONE)
+    with fastcgi.Connection(fpm.address()) as client:
+        client.send(fastcgi.request(fastcgi.params_for("/x?sleep_ms=300")))
+    assert ask(fpm).body == b"body 0\n"
+
+
+def test_the_process_cannot_be_reached_by_a_name(case):
+    fpm = start(case)
+    ask(fpm)
+    with open("/proc/net/unix", encoding="ascii") as sockets:
+        names = [line.split()[7] for line in sockets if len(line.split()) > 7]
+    ours = [name for name in names if "fpm-application" in name]
+    assert ours and not any(name.startswith("@") or os.path.exists(name) for name in ours), ours
+    fpm.stop()
+
+
+def test_php_cgi_over_its_recycling(case):
+    program = shutil.which("php-cgi8.2")
+    if program is None:
+        case.skip("php8.2-cgi is not installed")
+    script = case.write("cgi/hello.php", "<?php echo 'hello ', strlen(file_get_contents('php://input'));")
+    pool = POOL.replace("{app}", program).replace("= libfcgi", "= php-cgi")
+    fpm = case.fpm({"www": pool + "pm.max_requests = 20\n"})
+    wrong = []
+
+    def many():
+        for number in range(50):
+            body = b"z" * (number * 100)
+            params = fastcgi.params_for("/hello.php", script, "POST", body, REDIRECT_STATUS=200,
+                                        CONTENT_TYPE="text/plain")
+            answer = fastcgi.ask(fpm.address(), params, body)
+            if answer.body != b"hello %d" % len(body):
+                wrong.append(answer)
+
+    threads = [threading.Thread(target=many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[:2]
