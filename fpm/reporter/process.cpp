@@ -127,11 +127,11 @@ class Process {
 
 int be_reporter(const char* who) {
   ignore_signals();
+  os::set_title("fpm: reporter");
   if (auto done = drop_privileges(who); !done) {
     say(done.error().text());
     return kExitInternal;
   }
-  os::set_title("fpm: reporter");  // over the arguments, which `who` is one of
   try {
     return Process().run();
   } catch (const std::exception& failure) {

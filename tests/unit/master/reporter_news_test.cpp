@@ -23,7 +23,7 @@ struct TestPool {
 
   void give_memory() {
     REQUIRE(account.open().has_value());
-    boards.push_front(std::move(*scoreboard::Board::create(2)));
+    boards.push_front(*scoreboard::Board::create(2));
   }
   ReportedPool reported() const {
     ReportedPool pool;

@@ -19,8 +19,8 @@ namespace scoreboard = fpm::scoreboard;
 /// A pool's shared memory as the master has it.
 struct Memory {
   explicit Memory(int slots)
-      : ledger(std::move(*scoreboard::Ledger::create())),
-        board(std::move(*scoreboard::Board::create(slots))) {
+      : ledger(*scoreboard::Ledger::create()),
+        board(*scoreboard::Board::create(slots)) {
     set_state(scoreboard::PoolState::serving);
   }
   void set_state(scoreboard::PoolState state) {
@@ -39,7 +39,7 @@ class Rig {
   std::string send(const reporter::Message& message, int fd = -1) {
     os::Packet packet;
     if (fd >= 0) {
-      packet.fds[0] = std::move(*os::open_read_only(fd));
+      packet.fds[0] = *os::open_read_only(fd);
       packet.fd_count = 1;
     }
     // As it goes over the channel.

@@ -81,7 +81,7 @@ std::string fcgi_stdout(std::string_view& bytes, std::uint16_t id) {
 
 TEST_CASE("HTTP: a request is answered, in whatever pieces it comes") {
   const std::string request = "GET /a/b?x=1&y HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n";
-  for (const std::size_t piece : {1000, 7, 1}) {
+  for (const std::size_t piece : std::initializer_list<std::size_t>{1000, 7, 1}) {
     const std::string answer = http(request, piece);
     CHECK(answer.rfind("HTTP/1.1 200 OK\r\n", 0) == 0);
     CHECK(contains(answer, "\r\nCache-Control: no-cache, no-store, must-revalidate, max-age=0\r\n"));
@@ -137,7 +137,7 @@ TEST_CASE("HTTP: a header without an end is cut off at 8 KiB, in whatever form")
   while (many.size() < 20'000) many += "X-Header: of some length\r\n";
   for (const std::string& input : {line + "X: " + std::string(20'000, 'x'), many,
                                    "GET /" + std::string(20'000, 'x')}) {
-    for (const std::size_t piece : {100'000, 1000, 100}) {
+    for (const std::size_t piece : std::initializer_list<std::size_t>{100'000, 1000, 100}) {
       const auto talk = talk_http(echo);
       CHECK(converse(*talk, input, piece).rfind("HTTP/1.1 431 ", 0) == 0);
       CHECK(talk->over());
@@ -172,7 +172,7 @@ TEST_CASE("HTTP: idle is a connection of whose next request nothing has come") {
 
 TEST_CASE("FastCGI: a request is answered, in whatever pieces it comes") {
   const std::string request = fcgi_request(3, true, "/a");
-  for (const std::size_t piece : {100'000, 9, 1}) {
+  for (const std::size_t piece : std::initializer_list<std::size_t>{100'000, 9, 1}) {
     const auto talk = talk_fastcgi(echo);
     const std::string answer = converse(*talk, request, piece);
     std::string_view left = answer;

@@ -40,7 +40,7 @@ TEST_CASE("a snapshot is what the master's memory says") {
 
 TEST_CASE("generations that drain count, and are gone when the master says so") {
   const Memory memory(2);
-  scoreboard::Board old = std::move(*scoreboard::Board::create(2));
+  scoreboard::Board old = *scoreboard::Board::create(2);
   old.occupy(0);
   old.pen(0).enter(Stage::executing);
   Rig rig;

@@ -9,7 +9,7 @@ namespace scoreboard = fpm::scoreboard;
 namespace {
 
 struct Pool {
-  scoreboard::Ledger ledger = std::move(*scoreboard::Ledger::create());
+  scoreboard::Ledger ledger = *scoreboard::Ledger::create();
   WaitHistory history;
   WaitHistory::Time now{1h};
 
