@@ -155,6 +155,8 @@ std::optional<WorkerSnapshot> Board::worker(int slot, std::uint64_t now_monotoni
   seen.pid = static_cast<pid_t>(copy.number(Field::pid));
   seen.started = as_time(copy.number(Field::started_ns));
   seen.requests = copy.number(Field::requests);
+  // As php-fpm, whose count includes the request under way; in stage finished it is in already.
+  if (is_active(seen.stage) && seen.stage != Stage::finished) ++seen.requests;
   const std::uint64_t began = copy.number(Field::request_started_ns);
   seen.request_duration = as_microseconds(copy.number(Field::duration_ns));
   if (is_active(seen.stage) && began != 0 && now_monotonic_ns >= began) {

@@ -66,7 +66,7 @@ struct WorkerSnapshot {
   pid_t pid = 0;
   Stage stage = Stage::vacant;
   std::chrono::system_clock::time_point started{};
-  std::uint64_t requests = 0;
+  std::uint64_t requests = 0;  ///< with the one under way
   /// Of the request under way so far, else of the last one.
   std::chrono::microseconds request_duration{};
   std::string method;  ///< empty: none yet

@@ -89,7 +89,7 @@ class Worker {
   bool end_early(const fcgi::Event& begin, fcgi::ProtocolStatus status);
   bool receive_more(std::uint64_t deadline_ns);
   bool refuse(const fcgi::Event& bad);
-  void note_start();
+  void note_start(Route route);
   void leave_accept();
   void accept_failed(int code);
 

@@ -156,11 +156,12 @@ Route Worker::choose_route() {
   totals_.accepted.fetch_add(1, std::memory_order_relaxed);
   exchange_.start(begin_.id, begin_.role, as_time(began_ns_));
   access_log_.begin();
-  note_start();
-  return worker::choose_route(pool_, exchange_);
+  const Route route = worker::choose_route(pool_, exchange_);
+  note_start(route);
+  return route;
 }
 
-void Worker::note_start() {
+void Worker::note_start(Route route) {
   const fcgi::Params& params = exchange_.params();
   const std::string_view length = params.last_non_empty("CONTENT_LENGTH");
   std::array<char, 64> user_buffer;
@@ -173,7 +174,9 @@ void Worker::note_start() {
     pen.text(scoreboard::kQuery, params.last_non_empty("QUERY_STRING"));
     pen.text(scoreboard::kUser, user_of(params, user_buffer));
     pen.text(scoreboard::kRequestId, exchange_.request_id());
-    pen.text(scoreboard::kScript, params.last_non_empty("SCRIPT_FILENAME"));
+    // Pages of our own execute nothing.
+    const bool executes = route == Route::application;
+    pen.text(scoreboard::kScript, executes ? params.last_non_empty("SCRIPT_FILENAME") : "");
     pen.text(scoreboard::kRemote, wire_.peer());
   });
 }

@@ -74,14 +74,16 @@ def idle_and_active(fpm):
 
 def test_json_counts(case):
     fpm = case.fpm({"www": POOL})
-    for _ in range(4):
+    for _ in range(3):
         fastcgi.ping(fpm.address())
+    # This look is the fourth request; workers that have not come to accept yet are not counted.
+    procs.wait_until(lambda: sum(idle_and_active(fpm)) == 3, "three workers")
     answer = get(fpm, "/status?json")
     assert answer.headers["content-type"] == "application/json"
     status = json.loads(answer.body)
     assert list(status)[:len(POOL_KEYS)] == POOL_KEYS
     assert status["pool"] == "www" and status["process manager"] == "static"
-    assert status["accepted conn"] == 5, status
+    assert status["accepted conn"] >= 5, status
     assert status["total processes"] == 3
     # The worker that answers is active; one may still be busy with the end of the last request.
     assert status["active processes"] >= 1, status

@@ -1,0 +1,86 @@
+"""The status page beside php-fpm's: the same requests, the same pages but for pids and times."""
+
+import os
+import re
+import shutil
+import signal
+
+import fastcgi
+from case import plain_only
+from daemon import Daemon
+from fpm import SERVICE_USER, free_port, is_root
+
+POOL = """
+pm = static
+pm.max_children = 1
+pm.status_path = /status
+ping.path = /ping
+listen.backlog = 100
+listen = 127.0.0.1:{port}
+"""
+FORMATS = ("", "html", "xml", "json", "openmetrics")
+# What differs from run to run: pids, times, and what the engine takes of memory and processor.
+NAMES = r"(pid|start[ -]time|start[ -]since|request[ -]duration|last[ -]request[ -](?:cpu|memory))"
+MASKS = [
+    (re.compile(rf"^{NAMES}:( +).*$", re.M), r"\1:\2#"),                        # text
+    (re.compile(rf'"{NAMES}":("[^"]*"|[\d.]+)'), r'"\1":#'),                     # json
+    (re.compile(rf"<{NAMES}>[^<]*<"), r"<\1>#<"),                               # xml
+    (re.compile(rf"<th>{NAMES}</th><td>[^<]*<"), r"<th>\1</th><td>#<"),         # html, the pool
+    (re.compile(r"^phpfpm_start_since \d+$", re.M), "phpfpm_start_since #"),
+    (re.compile(r"^Content-Type:", re.M), "Content-type:"),  # php-fpm's for json alone
+    (re.compile(r"X-Powered-By: [^\r]*\r\n"), ""),                              # the engine's own
+]
+
+
+def masked(answer):
+    text = answer.stdout.decode()
+    for pattern, instead in MASKS:
+        text = pattern.sub(instead, text)
+    # The cells of an html row have no names: pid, times, duration, cpu and memory by their places.
+    return re.sub(r"<tr><td>.*?</tr>", lambda row: mask_row(row.group(0)), text)
+
+
+def mask_row(row):
+    cells = re.findall(r"<td>(.*?)</td>", row)
+    for place in (0, 2, 3, 5, 11, 12):
+        cells[place] = "#"
+    return "|".join(cells)
+
+
+def pages(port):
+    address = ("127.0.0.1", port)
+    for number in range(3):
+        fastcgi.ask(address, fastcgi.params_for("/ping", "/srv/ping"))
+        fastcgi.ask(address, fastcgi.params_for(f"/ping?number={number}&x=<&>", "/srv/ping",
+                                                HTTP_X="y"))
+    found = {}
+    for word in FORMATS:
+        for more in ("", "full"):
+            query = "&".join(part for part in (word, more) if part)
+            params = fastcgi.params_for("/status" + (f"?{query}" if query else ""), "/srv/status")
+            found[query or "text"] = masked(fastcgi.ask(address, params))
+    return found
+
+
+@plain_only
+def test_five_formats_are_php_fpms(case):
+    program = shutil.which("php-fpm8.2", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if program is None:
+        case.skip("php-fpm8.2 is not installed")
+    port = free_port()
+    user = f"user = {SERVICE_USER}\ngroup = {SERVICE_USER}\n" if is_root() else ""
+    config = case.write("php.conf", f"[global]\nerror_log = {case.dir}/php.log\ndaemonize = no\n[www]\n"
+                                    f"{user}{POOL.format(port=port)}")
+    theirs = Daemon(case, "php-fpm", [program, "-n", "-F", "-O", "-y", config])
+    try:
+        theirs.wait_line("ready to handle connections")
+        expected = pages(port)
+    finally:
+        os.kill(theirs.pid, signal.SIGTERM)
+        theirs.wait_exit()
+    fpm = case.fpm({"www": POOL.format(port=free_port())})
+    got = pages(fpm.address()[1])
+    assert len(expected) == 10
+    for query, page in expected.items():
+        assert got[query] == page, f"{query}:\n{page}\n--- ours:\n{got[query]}"
+    print(f"{len(expected)} pages are the same, {sum(map(len, expected.values()))} characters")
