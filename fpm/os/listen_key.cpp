@@ -12,6 +12,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
+#include <vector>
 
 namespace fpm::os {
 
@@ -94,6 +96,25 @@ std::optional<unsigned> tcp_length(const char* reply, std::size_t size, const Li
   return found.idiag_rqueue;
 }
 
+/// Adds the sockets in a part of a dump. @return more parts follow.
+bool take_dump(std::string_view part, std::unordered_map<std::uint32_t, unsigned>& found) {
+  while (part.size() >= sizeof(nlmsghdr)) {
+    nlmsghdr header{};
+    std::memcpy(&header, part.data(), sizeof header);
+    if (header.nlmsg_len < sizeof header || header.nlmsg_len > part.size()) return false;
+    if (header.nlmsg_type == NLMSG_DONE || header.nlmsg_type == NLMSG_ERROR) return false;
+    if (const char* message = message_in<unix_diag_msg>(part.data(), header.nlmsg_len)) {
+      unix_diag_msg socket{};
+      std::memcpy(&socket, message, sizeof socket);
+      if (const auto length = unix_length(part.data(), header.nlmsg_len)) {
+        found[socket.udiag_ino] = *length;
+      }
+    }
+    part.remove_prefix(std::min<std::size_t>(NLMSG_ALIGN(header.nlmsg_len), part.size()));
+  }
+  return true;
+}
+
 template <class Body>
 ssize_t ask(int netlink, const Request<Body>& request, char* reply, std::size_t room) {
   if (::send(netlink, &request, sizeof request, 0) < 0) return -1;
@@ -123,14 +144,41 @@ ListenKey listen_key(int listener) {
   return key;
 }
 
-std::optional<unsigned> ListenQueues::length(const ListenKey& key) {
-  if (key.inode == 0) return std::nullopt;
+bool ListenQueues::open() {
   if (!netlink_) {
     netlink_.reset(
         ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG));
   }
-  alignas(nlmsghdr) char reply[2048];
+  return static_cast<bool>(netlink_);
+}
+
+void ListenQueues::ask_for_all() {
+  forget_all();
+  auto request = unix_request({});
+  request.header.nlmsg_flags |= NLM_F_DUMP;
+  request.body.udiag_states = 1U << TCP_LISTEN;
+  if (!open() || ::send(netlink_.get(), &request, sizeof request, 0) < 0) return;
+  std::unordered_map<std::uint32_t, unsigned> found;
+  std::vector<char> reply(64 * 1024);
+  bool more = true;
+  while (more) {
+    // Each part is made in the call that takes it: there is nothing to wait for.
+    const ssize_t got = ::recv(netlink_.get(), reply.data(), reply.size(), 0);
+    if (got <= 0) return netlink_.reset();
+    more = take_dump({reply.data(), static_cast<std::size_t>(got)}, found);
+  }
+  all_unix_ = std::move(found);
+}
+
+std::optional<unsigned> ListenQueues::length(const ListenKey& key) {
+  if (key.inode == 0 || !open()) return std::nullopt;
   const bool tcp = key.family == AF_INET || key.family == AF_INET6;
+  if (!tcp && all_unix_) {
+    const auto found = all_unix_->find(key.inode);
+    if (found == all_unix_->end()) return std::nullopt;
+    return found->second;
+  }
+  alignas(nlmsghdr) char reply[2048];
   const ssize_t got = tcp ? ask(netlink_.get(), tcp_request(key), reply, sizeof reply)
                           : ask(netlink_.get(), unix_request(key), reply, sizeof reply);
   if (got <= 0) {

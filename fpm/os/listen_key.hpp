@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <unordered_map>
 
 #include "fpm/os/fd.hpp"
 
@@ -33,8 +34,17 @@ class ListenQueues {
   /// 2 us. Needs no right. Source: sock_diag(7) UNIX_DIAG_RQLEN, inet_diag_msg.idiag_rqueue.
   std::optional<unsigned> length(const ListenKey& key);
 
+  /// Asks for all UNIX sockets that listen, at once: until forget_all() length() takes its answers
+  /// from there. For many questions in a row, since the kernel looks for one socket among all (5,000
+  /// of 8,000 sockets cost 600 ms one by one, 10 ms together). Does nothing if the kernel refuses.
+  void ask_for_all();
+  void forget_all() { all_unix_.reset(); }
+
  private:
+  bool open();
+
   UniqueFd netlink_;
+  std::optional<std::unordered_map<std::uint32_t, unsigned>> all_unix_;  // by inode
 };
 
 }  // namespace fpm::os

@@ -60,20 +60,12 @@ std::optional<std::vector<std::size_t>> chosen(const View& view, std::string_vie
   return indexes;
 }
 
-std::vector<scoreboard::PoolSnapshot> snapshots(View& view, const std::vector<std::size_t>& which,
-                                                bool full) {
-  std::vector<scoreboard::PoolSnapshot> pools;
-  pools.reserve(which.size());
-  for (const std::size_t index : which) pools.push_back(view.snapshot(index, full));
-  return pools;
-}
-
 Page all_pools_page(View& view, std::string_view query) {
   const auto which = chosen(view, query);
   if (!which) return not_found();
   const bool full = status::wants_full(query);
   Page page{.type = std::string(status::content_type(status::Format::json))};
-  status::render_all_pools(page.body, snapshots(view, *which, full), full);
+  status::render_all_pools(page.body, view.snapshots(*which, full), full);
   return page;
 }
 
@@ -82,26 +74,25 @@ Page metrics_page(View& view, std::string_view query) {
   if (!which) return not_found();
   const bool full = status::wants_full(query);
   Page page{.type = std::string(status::kMetricsType)};
-  status::render_metrics(page.body, snapshots(view, *which, full), full, FPM_VERSION);
+  status::render_metrics(page.body, view.snapshots(*which, full), full, FPM_VERSION);
   return page;
 }
 
 Page ready_page(View& view, std::string_view query, View::Time now) {
   const auto which = chosen(view, query);
   if (!which) return not_found();
+  const std::vector<scoreboard::PoolSnapshot> seen = view.snapshots(*which, false);
   std::vector<std::string> reasons;
-  std::vector<status::Readiness> pools;
-  for (const std::size_t index : *which) {
-    const PoolNews& news = view.pool(index);
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    const PoolNews& news = view.pool((*which)[i]);
     const status::ReadyLimits limits{
         news.ready_queue,
         std::chrono::milliseconds(static_cast<std::int64_t>(news.ready_wait_ms))};
-    reasons.push_back(status::unready_reason(view.snapshot(index, false), limits,
-                                             view.recent_wait(index, now)));
+    reasons.push_back(
+        status::unready_reason(seen[i], limits, view.recent_wait((*which)[i], now)));
   }
-  for (std::size_t i = 0; i < which->size(); ++i) {
-    pools.push_back({view.pool((*which)[i]).name, reasons[i]});
-  }
+  std::vector<status::Readiness> pools;
+  for (std::size_t i = 0; i < seen.size(); ++i) pools.push_back({seen[i].name, reasons[i]});
   Page page;
   page.status = status::render_ready(page.body, pools) ? 200 : 503;
   return page;

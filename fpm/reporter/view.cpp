@@ -129,6 +129,17 @@ scoreboard::PoolSnapshot View::snapshot(std::size_t index, bool full) {
   return seen;
 }
 
+std::vector<scoreboard::PoolSnapshot> View::snapshots(const std::vector<std::size_t>& indexes,
+                                                      bool full) {
+  constexpr std::size_t kMany = 32;
+  if (indexes.size() > kMany) queues_.ask_for_all();
+  std::vector<scoreboard::PoolSnapshot> pools;
+  pools.reserve(indexes.size());
+  for (const std::size_t index : indexes) pools.push_back(snapshot(index, full));
+  queues_.forget_all();
+  return pools;
+}
+
 scoreboard::HistogramSnapshot View::recent_wait(std::size_t index, Time now) const {
   const Known& known = *shown_[index];
   if (known.totals == nullptr) return {};

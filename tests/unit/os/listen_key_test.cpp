@@ -69,6 +69,38 @@ TEST_CASE("a queue is known to who only has the key: every address") {
   check_queue(std::move(*fd));
 }
 
+TEST_CASE("many queues are asked for at once") {
+  std::string folder = "/tmp/fpm-os-test-XXXXXX";
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  std::vector<UniqueFd> listeners;
+  std::vector<UniqueFd> clients;
+  for (std::size_t i = 0; i < 300; ++i) {
+    auto fd = listen_unix(folder + "/" + std::to_string(i), 16, {});
+    REQUIRE(fd.has_value());
+    for (std::size_t waiting = 0; waiting < i % 4; ++waiting) {
+      clients.push_back(connect_to(fd->get()));
+    }
+    listeners.push_back(std::move(*fd));
+  }
+  ListenQueues queues;
+  queues.ask_for_all();
+  for (std::size_t i = 0; i < 300; ++i) {
+    CHECK(queues.length(listen_key(listeners[i].get())) == static_cast<unsigned>(i % 4));
+    ::unlink((folder + "/" + std::to_string(i)).c_str());
+  }
+  UniqueFd tcp = listen_loopback(AF_INET);
+  const UniqueFd client = connect_to(tcp.get());
+  CHECK(queues.length(listen_key(tcp.get())) == 1U);
+  ListenKey gone = listen_key(listeners[0].get());
+  listeners[0].reset();
+  queues.ask_for_all();
+  CHECK_FALSE(queues.length(gone).has_value());
+  clients.clear();
+  queues.forget_all();
+  CHECK(queues.length(listen_key(listeners[1].get())) == 1U);  // closed, and not accepted yet
+  ::rmdir(folder.c_str());
+}
+
 TEST_CASE("another socket on the same port is not taken for the one that was asked for") {
   UniqueFd listener = listen_loopback(AF_INET);
   ListenKey key = listen_key(listener.get());
