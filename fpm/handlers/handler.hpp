@@ -126,6 +126,13 @@ class Handler {
  public:
   virtual ~Handler() = default;
 
+  // What the workers of a pool share (a loaded module, an interpreter).
+  /// load() is to run once for all workers of the pool, which are forked from the process it ran in.
+  virtual bool preloads() const { return false; }
+  /// Loads what the workers share: once, before any start(), as the pool's user, in a process with one
+  /// thread, which has no other after it. An Error, with the reason in it, ends that process.
+  virtual os::Result<void> load() { return {}; }
+
   /// Once in each worker, as the pool's user, before the first request. An Error ends the worker
   /// and is told through its channel. May set the dispositions of SIGCHLD and SIGPIPE, which the
   /// worker then leaves alone.
@@ -153,6 +160,18 @@ class Handler {
   virtual std::uint64_t memory() const { return 0; }
   /// A worker takes long to get ready: it serves on until its successor is there.
   virtual bool starts_slowly() const { return false; }
+
+  // Code that runs in the worker itself and cannot be asked to stop.
+  /// handle() runs such code: what a slow or an overdue request needs is done by signals meanwhile.
+  virtual bool runs_inside() const { return false; }
+  /// Where the request is, the innermost frame first, at most `depth` lines in php-fpm's form
+  /// "[0x00007f6a516131a0] function() file:line\n". Called in the middle of handle() by a signal handler
+  /// on a stack of its own: async-signal-safe, and memory is only read in ways that cannot fault.
+  /// @return bytes written to `out`; 0: it cannot say.
+  virtual std::size_t where(std::span<char> out, int depth) noexcept {
+    (void)out, (void)depth;
+    return 0;
+  }
 
   /// The worker sets this before start(): it was told to end.
   void set_stop_asked(bool (*asked)()) { stop_asked_ = asked; }

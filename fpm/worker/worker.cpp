@@ -309,6 +309,7 @@ void run_worker(const master::WorkerStart& start) {
     give_up(start.channel, os::Error(ENOSYS, "this build has no such handler"));
   }
   handler->set_stop_asked(finish_asked);
+  if (auto done = handler->load(); !done) give_up(start.channel, done.error());
   if (auto done = handler->start(); !done) {
     // Beside an old generation, which goes on, this one fails. Else clients wait: they get an answer, and
     // the handler tries again.
