@@ -93,6 +93,12 @@ class Exchange {
   /// A complete answer of our own with that status, a short readable page, only before begin().
   /// `reason` is one plain sentence for the visitor: no paths, no secrets.
   virtual void answer(int status, std::string_view reason) = 0;
+  /// Completes the answer now and ends the connection, while the handler works on in the same request:
+  /// the client is served. After begin() or answer(), once. Blocks while the client takes what waits, not
+  /// longer than deadline(). From here on there is no more body, the client cannot go away, what is written
+  /// is dropped, and the request has a deadline only with request_terminate_timeout_track_finished.
+  /// @return the client took all of it.
+  virtual bool finish_answer(int app_status) = 0;
 
   // The request's frame.
   /// When the request must be over; time_point::max() without a limit, time_point::min() once the

@@ -21,8 +21,9 @@ struct Bound {
 };
 
 /// How long a worker that ends its requests by itself has for one; nothing: any time.
-std::optional<milliseconds> longest_run(const config::Pool& pool, Stage stage) {
+std::optional<milliseconds> longest_run(const config::Pool& pool, Stage stage, bool answered) {
   if (pool.request_terminate_timeout.count() == 0) return std::nullopt;
+  if (answered && !pool.request_terminate_timeout_track_finished) return std::nullopt;
   if (stage >= Stage::info && stage <= Stage::ending) {
     return pool.request_terminate_timeout + kTerminateGrace;
   }
@@ -46,7 +47,7 @@ std::optional<Bound> next_bound(const config::Pool& pool, const Moment& moment,
     if (now_ns < limit + ns(kStuckReading)) return Bound{limit, DeadlineAction::wake};
     return Bound{limit + ns(kStuckReading), DeadlineAction::kill};
   }
-  if (const auto longest = longest_run(pool, moment.stage)) {
+  if (const auto longest = longest_run(pool, moment.stage, moment.answered)) {
     return Bound{began + ns(*longest), DeadlineAction::take_over};
   }
   return std::nullopt;
@@ -57,7 +58,7 @@ std::optional<std::uint64_t> shortest_limit_ns(const config::Pool& pool) {
   std::optional<std::uint64_t> shortest;
   for (const milliseconds limit :
        {pool.request_header_timeout, pool.keepalive_timeout,
-        longest_run(pool, Stage::executing).value_or(milliseconds(0))}) {
+        longest_run(pool, Stage::executing, false).value_or(milliseconds(0))}) {
     if (limit.count() > 0) shortest = std::min(shortest.value_or(ns(limit)), ns(limit));
   }
   return shortest;

@@ -29,10 +29,13 @@ enum class Field : std::size_t {
   private_bytes, ///< resident less shared of the worker, looked at once a second at most
   request_id,    ///< of FastCGI, of the request under way
   connection,    ///< number of the worker's descriptor of the client; 0: none
-  answer_begun,  ///< 1: set before the first byte of an answer leaves
+  answer_begun,  ///< 1: set before the first byte of an answer leaves; or kAnswerComplete
   slow_told,     ///< 1: the slow log has an entry of the request under way
   count,
 };
+
+/// Of answer_begun: the client has all of its answer, and the handler works on.
+inline constexpr std::uint64_t kAnswerComplete = 2;
 
 /// A string of a slot: words from `first` on; cut to fit, ended by a zero byte.
 struct TextField {

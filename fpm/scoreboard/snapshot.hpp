@@ -93,6 +93,7 @@ struct Moment {
   std::uint64_t request_started_ns = 0;  ///< CLOCK_MONOTONIC
   std::uint64_t idle_since_ns = 0;       ///< end of the last request, likewise; 0: none yet
   bool kept = false;                     ///< accepting, but on a kept connection
+  bool answered = false;                 ///< its client has the whole answer, the handler works on
 };
 
 struct PoolSnapshot {

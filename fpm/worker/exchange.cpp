@@ -41,7 +41,7 @@ void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point
   role_ = role;
   began_ = began;
   body_ = {};
-  aborted_ = gone_ = begun_ = told_slow_ = false;
+  aborted_ = gone_ = begun_ = finished_ = told_slow_ = false;
   status_ = 0;
   body_bytes_ = 0;
   usage_ = {};
@@ -97,7 +97,7 @@ void Exchange::discard_body() {
 }
 
 short Exchange::events() const {
-  if (gone_) return 0;
+  if (gone_ || finished_) return 0;
   int events = POLLRDHUP;
   if (body_.empty()) events |= POLLIN;
   if (!const_cast<Wire&>(wire_).writer().pending().empty()) events |= POLLOUT;
@@ -105,7 +105,7 @@ short Exchange::events() const {
 }
 
 void Exchange::pump() {
-  if (gone_) return;
+  if (gone_ || finished_) return;
   if (wire_.send() == Wire::Sent::failed) {
     gone_ = true;
     return;
@@ -158,7 +158,7 @@ void Exchange::mark_answer_begun() {
 }
 
 void Exchange::write(std::span<const char> bytes) {
-  if (gone_) return;
+  if (gone_ || finished_) return;
   body_bytes_ += wire_.writer().out({bytes.data(), bytes.size()});
 }
 
@@ -172,7 +172,7 @@ void Exchange::write_all(std::string_view text) {
 }
 
 void Exchange::write_error(std::string_view text) {
-  if (text.empty() || gone_) return;
+  if (text.empty() || gone_ || finished_) return;
   if (begun_) {
     wire_.writer().err(text);
     return;
@@ -207,7 +207,10 @@ void Exchange::answer(int status, std::string_view reason) {
 
 steady_clock::time_point Exchange::deadline() const {
   if (terminate_asked()) return steady_clock::time_point::min();
-  if (pool_.request_terminate_timeout.count() == 0) return steady_clock::time_point::max();
+  const bool unlimited = finished_ && !pool_.request_terminate_timeout_track_finished;
+  if (pool_.request_terminate_timeout.count() == 0 || unlimited) {
+    return steady_clock::time_point::max();
+  }
   return began_ + pool_.request_terminate_timeout;
 }
 
@@ -272,6 +275,27 @@ void Exchange::end(std::uint32_t app_status) {
     wire_.writer().err({held_error_.data(), held_error_length_});
   }
   wire_.writer().end(app_status);
+}
+
+bool Exchange::finish_answer(int app_status) {
+  if (finished_) return !wire_.failed();
+  assert(begun_);
+  end(static_cast<std::uint32_t>(app_status));
+  discard_body();
+  wire_.send_last();
+  const bool delivered = send_all();
+  finished_ = true;
+  // Whoever answers in the place of this worker must not take the number for another connection.
+  pen_.update([](scoreboard::Pen& pen) {
+    pen.number(scoreboard::Field::connection, 0);
+    pen.number(scoreboard::Field::answer_begun, scoreboard::kAnswerComplete);
+  });
+  if (delivered) {
+    wire_.end();
+  } else {
+    wire_.drop();
+  }
+  return delivered;
 }
 
 void Exchange::end_output() {

@@ -30,8 +30,10 @@ class Exchange final : public handlers::Exchange {
   const fcgi::Params& params() const override { return wire_.parser().params(); }
   std::span<const char> body() const override { return {body_.data(), body_.size()}; }
   void consume_body(std::size_t bytes) override;
-  bool body_ended() const override { return body_.empty() && wire_.parser().input_ended(); }
-  bool aborted() const override { return aborted_ || gone_; }
+  bool body_ended() const override {
+    return finished_ || (body_.empty() && wire_.parser().input_ended());
+  }
+  bool aborted() const override { return (aborted_ || gone_) && !finished_; }
   int fd() const override { return wire_.fd(); }
   short events() const override;
   void pump() override;
@@ -41,6 +43,7 @@ class Exchange final : public handlers::Exchange {
   void write(std::span<const char> bytes) override;
   void write_error(std::string_view text) override;
   void answer(int status, std::string_view reason) override;
+  bool finish_answer(int app_status) override;
   std::chrono::steady_clock::time_point deadline() const override;
   std::chrono::steady_clock::time_point slow_at() const override;
   void tell_slow(std::span<const std::string> frames) override;
@@ -59,6 +62,8 @@ class Exchange final : public handlers::Exchange {
   void end(std::uint32_t app_status);
   /// Sends the rest. @return the client took it.
   bool send_all() { return wire_.send_all(deadline()); }
+  /// The handler has completed the answer by finish_answer().
+  bool finished() const { return finished_; }
   /// What the application has printed to the end of its last line, after END_REQUEST.
   void end_output();
 
@@ -93,6 +98,7 @@ class Exchange final : public handlers::Exchange {
   bool aborted_ = false;  // ABORT_REQUEST
   bool gone_ = false;     // the connection has ended
   bool begun_ = false;
+  bool finished_ = false;  // answered completely, while the handler works on
   bool told_slow_ = false;
   bool head_only_ = false;
   int status_ = 0;

@@ -239,6 +239,11 @@ bool Worker::may_keep(const handlers::Outcome& outcome) const {
 
 void Worker::end(const handlers::Outcome& outcome) {
   pen_.enter(Stage::ending, stage_bits());
+  keep_ = false;
+  if (exchange_.finished()) {
+    exchange_.end_output();
+    return wire_.parser().request_done();
+  }
   const bool hidden = outcome.truncated && outcome.app_status == 0;
   exchange_.end(static_cast<std::uint32_t>(hidden ? 1 : outcome.app_status));
   exchange_.discard_body();

@@ -123,6 +123,13 @@ class FakeExchange final : public Exchange {
     status = code;
     sentence = reason;
   }
+  bool finish_answer(int) override {
+    if (!begun_ || finished) ++misuses;
+    finished = true;
+    close();
+    return !aborted_;
+  }
+  bool finished = false;
   std::chrono::steady_clock::time_point deadline() const override {
     return stop_now != nullptr && *stop_now ? limit.min() : limit;
   }

@@ -89,6 +89,15 @@ TEST_CASE("which limit holds where, and what follows") {
   }
 }
 
+TEST_CASE("work that goes on behind a complete answer has a limit only where it is tracked") {
+  Pool pool = pool_with(0ms, 2s);
+  Moment working = at(Stage::executing, 90'000);
+  working.answered = true;
+  CHECK_FALSE(action_for(pool, working).has_value());
+  pool.request_terminate_timeout_track_finished = true;
+  CHECK(action_for(pool, working) == DeadlineAction::take_over);
+}
+
 TEST_CASE("an idle kept connection is never ended by the limits of requests") {
   const Pool pool = pool_with(1ms, 1ms, 0ms);
   CHECK_FALSE(action_for(pool, kept(900'000)).has_value());

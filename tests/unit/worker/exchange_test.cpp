@@ -183,6 +183,52 @@ TEST_CASE("text for the front's error log waits for the header block") {
   CHECK(f.exchange.body_bytes() == 5);
 }
 
+TEST_CASE("an answer that is finished early is complete, and the connection ends") {
+  for (const bool unread : {false, true}) {
+    Fixture f;
+    f.pool.request_terminate_timeout = std::chrono::seconds(5);
+    f.begin_request(params({}), unread ? body_record("some of it") : body_end());
+    f.exchange.begin(200, "Content-Type: text/plain\r\n\r\n");
+    const std::string body = "hello";
+    f.exchange.write({body.data(), body.size()});
+    REQUIRE(f.exchange.finish_answer(3));
+    f.exchange.write({body.data(), body.size()});
+    f.exchange.write_error("late\n");
+    f.exchange.pump();
+    CHECK(f.exchange.events() == 0);
+    CHECK(f.exchange.body_ended());
+    CHECK_FALSE(f.exchange.aborted());
+    CHECK(f.exchange.deadline() == steady_clock::time_point::max());
+    CHECK(f.board.moment(0).answered);
+    const Answer answer = f.answer();
+    CHECK(answer.out == "Content-Type: text/plain\r\n\r\nhello");
+    CHECK(answer.err.empty());
+    CHECK(answer.ended);
+    CHECK(answer.app_status == 3);
+    char byte = 0;
+    CHECK(::recv(f.front.get(), &byte, 1, MSG_DONTWAIT) == 0);
+    f.pool.request_terminate_timeout_track_finished = true;
+    CHECK(f.exchange.deadline() < steady_clock::time_point::max());
+  }
+}
+
+TEST_CASE("the request after one that was finished early is a new one") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  f.exchange.answer(200, "Done.");
+  REQUIRE(f.exchange.finish_answer(0));
+  auto pair = os::make_socketpair(SOCK_STREAM);
+  REQUIRE(pair.has_value());
+  f.front = std::move(pair->first);
+  f.wire.open(std::move(pair->second), sockaddr_storage{});
+  f.begin_request(params({}), body_end());
+  CHECK_FALSE(f.exchange.finished());
+  f.exchange.answer(200, "Again.");
+  f.exchange.end(0);
+  REQUIRE(f.exchange.send_all());
+  CHECK(f.answer().out.find("Again.") != std::string::npos);
+}
+
 TEST_CASE("an answer of our own is a complete page, without body for HEAD") {
   for (const bool head : {false, true}) {
     Fixture f;
