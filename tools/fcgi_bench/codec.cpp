@@ -15,7 +15,7 @@ namespace {
 
 bool has_body(const std::string& method) { return method == "POST" || method == "PUT"; }
 
-/// What nginx sends with Debian's fastcgi_params and SCRIPT_FILENAME.
+/// What nginx sends with Debian's fastcgi.conf for a browser's request: 26 parameters.
 std::string fastcgi_request(const Options& options, const std::string& method) {
   const std::size_t mark = options.uri.find('?');
   const std::string path = options.uri.substr(0, mark);
@@ -31,7 +31,10 @@ std::string fastcgi_request(const Options& options, const std::string& method) {
       {"REMOTE_USER", ""}, {"SERVER_ADDR", "127.0.0.1"}, {"SERVER_PORT", "80"},
       {"SERVER_NAME", "localhost"}, {"REDIRECT_STATUS", "200"},
       {"SCRIPT_FILENAME", "/var/www/html" + path}, {"HTTP_HOST", "localhost"},
-      {"HTTP_USER_AGENT", "fcgi-bench"}, {"HTTP_ACCEPT", "*/*"}};
+      {"HTTP_USER_AGENT", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"},
+      {"HTTP_ACCEPT", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
+      {"HTTP_ACCEPT_LANGUAGE", "en-US,en;q=0.5"}, {"HTTP_ACCEPT_ENCODING", "gzip, deflate, br"},
+      {"HTTP_CONNECTION", "keep-alive"}};
   for (const auto& [name, value] : options.params) {
     std::erase_if(params, [&name = name](const auto& one) { return one.first == name; });
     params.emplace_back(name, value);

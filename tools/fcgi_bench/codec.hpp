@@ -19,6 +19,14 @@ struct Answer {
   int status = 0;
   std::string head;     ///< as much of it as is needed to know the status
   std::string text;     ///< with Options::expect: the answer
+
+  /// Ready for the next one; keeps the memory.
+  void clear() {
+    complete = bad = begun = keep = false;
+    status = 0;
+    head.clear();
+    text.clear();
+  }
 };
 
 /// Reads the answers of one connection.
