@@ -55,14 +55,24 @@ void tell_descriptors(const config::Config& config) {
                          few ? ": raise the hard limit (LimitNOFILE=, ulimit -Hn)" : ""));
 }
 
-/// -t and -tt: what was found, and with -tt what is in force.
-int test_config(const config::Loaded& loaded, int times) {
+/// Everything that is wrong with the configuration.
+int refuse(const config::Loaded& loaded, const Options& options) {
   tell(loaded.problems, log::Level::notice);
-  if (!loaded.ok()) return refuse();
-  if (times > 1) {
-    for (const std::string& line : config::dump(loaded.config)) log::notice("{}", line);
+  if (options.program.php_fpm) {
+    log::error("failed to load configuration file '{}'", loaded.config.file);
   }
-  tell_descriptors(loaded.config);
+  return refuse();
+}
+
+/// -t and -tt: what was found, and with -tt what is in force.
+int test_config(const config::Loaded& loaded, const Options& options) {
+  const bool php_fpm = options.program.php_fpm;
+  if (!loaded.ok()) return refuse(loaded, options);
+  tell(loaded.problems, log::Level::notice);
+  if (options.test > 1) {
+    for (const std::string& line : config::dump(loaded.config, php_fpm)) log::notice("{}", line);
+  }
+  if (!php_fpm) tell_descriptors(loaded.config);
   log::notice("configuration file {} test is successful", loaded.config.file);
   return kExitOk;
 }
@@ -164,7 +174,7 @@ int run_master(config::Config config, os::InheritedSockets inherited,
     log::error("{}", pid_file.error().text());
     return refuse();
   }
-  os::set_title(fmt::format("fpm: master process ({})", config.file));
+  os::set_title(fmt::format("master process ({})", config.file));
   master::Master master(config.file, config.global, std::move(*parts), worker::run_worker,
                         std::move(surroundings));
   if (auto done = master.run(); !done) {
@@ -214,6 +224,12 @@ config::LoadOptions load_options(const Options& options) {
   load.pid_file = options.pid_file;
   load.single = options.single;
   load.allow_root = options.allow_root;
+  load.as_php_fpm = options.program.php_fpm;
+  load.only_test = options.test > 0;
+  load.php_start = {.ini = options.php_ini,
+                    .no_ini = options.no_php_ini,
+                    .extended_info = options.extended_info,
+                    .defines = options.defines};
   load.check_access_format = [](std::string_view format) {
     return log::check_access_format(format);
   };
@@ -268,16 +284,17 @@ void fill_stdio() {
 
 int main(int argc, char** argv) {
   fill_stdio();
-  os::prepare_title(argc, argv);
-  const std::string program = argc > 0 ? argv[0] : "fpm";
+  const std::string name = argc > 0 ? argv[0] : "fpm";  // a title is written over the arguments
+  const Program program = read_program(name);
+  os::prepare_title(argc, argv, program.php_fpm ? "php-fpm" : "fpm");
   const Options options =
-      parse_options(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+      parse_options(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc), program);
   if (!options.error.empty()) {
-    fmt::print("{}\n{}: {}\n", usage(program), program, options.error);
+    fmt::print("{}\n{}: {}\n", usage(name, program), name, options.error);
     return kExitUsage;
   }
   if (options.help) {
-    fmt::print("{}", usage(program));
+    fmt::print("{}", usage(name, program));
     return kExitOk;
   }
   if (options.version) {
@@ -294,11 +311,8 @@ int main(int argc, char** argv) {
     const os::FreedMemoryWiped wiped;
     loaded = config::load(options.config_file, load_options(options));
   }
-  if (options.test > 0) return test_config(loaded, options.test);
-  if (!loaded.ok()) {
-    tell(loaded.problems, log::Level::notice);
-    return refuse();
-  }
+  if (options.test > 0) return test_config(loaded, options);
+  if (!loaded.ok()) return refuse(loaded, options);
   return serve(loaded, options);
 }
 

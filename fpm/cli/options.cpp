@@ -55,7 +55,9 @@ std::vector<std::string> split_joined_flags(const std::vector<std::string>& argu
     if (!joined) {
       split.push_back(argument);
     } else if (flags < argument.size()) {
-      split.push_back("-" + argument.substr(flags));
+      // And -y=FILE is -yFILE, as php-fpm has it.
+      const std::size_t equals = argument.substr(flags + 1, 1) == "=" ? 1 : 0;
+      split.push_back("-" + argument.substr(flags, 1) + argument.substr(flags + 1 + equals));
     }
   }
   return split;
@@ -95,17 +97,35 @@ std::string other_config_file(const Options& options) {
   for (const auto& [name, value] : options.defines) {
     if (name == "fpm.config") file = value;
   }
-  return file.empty() ? default_config_file(options.prefix) : file;
+  return file.empty() ? default_config_file(options.prefix, options.program) : file;
 }
 
 }  // namespace
 
-std::string default_config_file(const std::string& prefix) {
-  return (prefix.empty() ? std::string(FPM_SYSCONFDIR) : prefix + "/etc") + "/fpm/fpm.conf";
+Program read_program(std::string_view argv0) {
+  constexpr std::string_view kPhpFpm = "php-fpm";
+  argv0.remove_prefix(argv0.rfind('/') + 1);  // npos + 1 is 0
+  if (!argv0.starts_with(kPhpFpm)) return {};
+  const std::string_view rest = argv0.substr(kPhpFpm.size());
+  const bool version = !rest.empty() && rest.find_first_not_of("0123456789.") == rest.npos;
+  return {true, std::string(version ? rest : "")};
 }
 
-Options parse_options(const std::vector<std::string>& arguments) {
+std::string default_config_file(const std::string& prefix, const Program& program) {
+  if (!program.php_fpm) {
+    return (prefix.empty() ? std::string(FPM_SYSCONFDIR) : prefix + "/etc") + "/fpm/fpm.conf";
+  }
+  if (!prefix.empty()) return prefix + "/etc/php-fpm.conf";
+  std::string file = FPM_PHP_CONFIG_FILE;
+  constexpr std::string_view kVersions = "/etc/php/";  // each has a folder of its own there
+  if (program.php_version.empty() || !file.starts_with(kVersions)) return file;
+  const std::size_t end = file.find('/', kVersions.size());
+  return file.replace(kVersions.size(), end - kVersions.size(), program.php_version);
+}
+
+Options parse_options(const std::vector<std::string>& arguments, const Program& program) {
   Options options;
+  options.program = program;
   try {
     const auto known = describe();
     const po::positional_options_description none;
@@ -124,14 +144,15 @@ Options parse_options(const std::vector<std::string>& arguments) {
   return options;
 }
 
-std::string usage(const std::string& program) {
+std::string usage(const std::string& name, const Program& program) {
   std::ostringstream text;
   text << fmt::format(
               "Usage: {} [-n] [-e] [-h] [-i] [-m] [-v] [-t] [-p DIR] [-g FILE] [-c PATH]\n"
               "       [-d NAME[=VALUE]] [-y FILE] [-D] [-F [-O]] [-R] [--single POOL]\n\n",
-              program)
+              name)
        << "Runs pools of workers behind a web server that speaks FastCGI.\n\n"
-       << describe() << fmt::format("\nWithout -y the file is {}.\n", default_config_file());
+       << describe()
+       << fmt::format("\nWithout -y the file is {}.\n", default_config_file({}, program));
   return text.str();
 }
 

@@ -60,6 +60,16 @@ using Limit = std::optional<std::uint64_t>;
 /// The value of a Limit that was written as "unlimited"; its bits are RLIM_INFINITY's.
 inline constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 
+/// How PHP is to begin: what the command line said to it, the same in every pool.
+struct PhpStart {
+  std::string ini;             ///< -c: php.ini or the folder of it; empty: where PHP looks itself
+  bool no_ini = false;         ///< -n: no php.ini and none of the files beside it
+  bool extended_info = false;  ///< -e: code for debuggers and profilers
+  Variables defines;           ///< -d NAME=VALUE in the order given, "1" without a value
+
+  bool operator==(const PhpStart&) const = default;
+};
+
 /// The directives of [global].
 struct Global {
   std::string pid;        ///< absolute path, empty: no pid file
@@ -173,6 +183,7 @@ struct Pool {
   /// php_value[] and php_flag[] in the order of the file, repeated names kept: PHP_INI_USER.
   Variables php_values;
   Variables php_admin_values;  ///< php_admin_value[] and php_admin_flag[]: PHP_INI_SYSTEM
+  PhpStart php_start;          ///< no directive: of the command line
 
   std::string cgi_root;  ///< absolute path, empty: none
   std::vector<std::string> cgi_allow;

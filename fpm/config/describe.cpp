@@ -46,11 +46,31 @@ std::string shown_value(const Directive<Owner>& row, const std::string& text, co
   return value.empty() && !empty ? "undefined" : value;
 }
 
+/// Directives that php-fpm has and shows.
+constexpr std::string_view kOfPhpFpm[] = {
+    "access.format", "access.log", "access.suppress_path", "catch_workers_output", "chdir",
+    "chroot", "clear_env", "daemonize", "decorate_workers_output", "emergency_restart_interval",
+    "emergency_restart_threshold", "env", "error_log", "events.mechanism", "group", "listen",
+    "listen.acl_groups", "listen.acl_users", "listen.allowed_clients", "listen.backlog",
+    "listen.group", "listen.mode", "listen.owner", "log_buffering", "log_level", "log_limit",
+    "php_admin_flag", "php_admin_value", "php_flag", "php_value", "pid", "ping.path",
+    "ping.response", "pm", "pm.max_children", "pm.max_requests", "pm.max_spare_servers",
+    "pm.max_spawn_rate", "pm.min_spare_servers", "pm.process_idle_timeout", "pm.start_servers",
+    "pm.status_listen", "pm.status_path", "prefix", "process.dumpable", "process.max",
+    "process.priority", "process_control_timeout", "request_slowlog_timeout",
+    "request_slowlog_trace_depth", "request_terminate_timeout",
+    "request_terminate_timeout_track_finished", "rlimit_core", "rlimit_files",
+    "security.limit_extensions", "slowlog", "syslog.facility", "syslog.ident", "systemd_interval",
+    "user",
+};
+
 template <class Owner>
 void dump_section(std::string_view title, std::span<const Directive<Owner>> rows,
-                  const Owner& owner, std::vector<std::string>& out) {
+                  const Owner& owner, bool as_php_fpm, std::vector<std::string>& out) {
   out.push_back(fmt::format("[{}]", title));
   for (const Directive<Owner>& row : rows) {
+    const bool known = std::binary_search(std::begin(kOfPhpFpm), std::end(kOfPhpFpm), row.name);
+    if (as_php_fpm && !known && owner.written.count(row.name) == 0) continue;
     auto pairs = print(row, owner);
     std::reverse(pairs.begin(), pairs.end());  // of an array, the newest comes first
     for (const auto& [name, text] : pairs) {
@@ -126,10 +146,12 @@ std::string sample_line(const Directive<Pool>& row) {
 
 }  // namespace
 
-std::vector<std::string> dump(const Config& config) {
+std::vector<std::string> dump(const Config& config, bool as_php_fpm) {
   std::vector<std::string> out;
-  dump_section("global", global_directives(), config.global, out);
-  for (const Pool& pool : config.pools) dump_section(pool.name, pool_directives(), pool, out);
+  dump_section("global", global_directives(), config.global, as_php_fpm, out);
+  for (const Pool& pool : config.pools) {
+    dump_section(pool.name, pool_directives(), pool, as_php_fpm, out);
+  }
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 #include <span>
 
+#include "fpm/build_config.hpp"
 #include "fpm/config/directives.hpp"
 #include "fpm/config/ini_source.hpp"
 #include "fpm/config/rules.hpp"
@@ -22,7 +23,8 @@ constexpr std::size_t kMostPoolName = 255;  ///< bytes
 /// Sorts entries into sections and fields.
 class Loader {
  public:
-  Loader(Loaded& out, Draft& draft) : out_(out), draft_(draft) {}
+  Loader(const LoadOptions& options, Loaded& out, Draft& draft)
+      : options_(options), out_(out), draft_(draft) {}
 
   void take(const Entry& entry) {
     const bool global = same_word(entry.section, "global");
@@ -52,8 +54,11 @@ class Loader {
           fmt::format("the name of a pool: expected at most {} bytes without control characters",
                       kMostPoolName));
     }
-    out_.config.pools.push_back(default_pool(name));
-    out_.config.pools.back().place = entry.place;
+    Pool pool = default_pool(name);
+    pool.place = entry.place;
+    pool.php_start = options_.php_start;
+    if (options_.as_php_fpm) pool.handler = HandlerKind::php;
+    out_.config.pools.push_back(std::move(pool));
     draft_.pools.emplace_back();
   }
 
@@ -142,6 +147,7 @@ class Loader {
         {log::Level::error, entry.place.file, entry.place.line, pool, std::move(text)});
   }
 
+  const LoadOptions& options_;
   Loaded& out_;
   Draft& draft_;
 };
@@ -161,8 +167,11 @@ void resolve_section(std::span<const Directive<Owner>> rows, const std::string& 
   }
 }
 
-void resolve_paths(Draft& draft, Config& config, std::vector<Problem>& problems) {
-  resolve_section(global_directives(), config.prefix, {}, config.global, draft.global, problems);
+void resolve_paths(Draft& draft, const LoadOptions& options, Config& config,
+                   std::vector<Problem>& problems) {
+  const bool php_fpm = options.as_php_fpm && options.prefix.empty();
+  const std::string prefix_of_global = php_fpm ? FPM_PHP_LOCALSTATEDIR : config.prefix;
+  resolve_section(global_directives(), prefix_of_global, {}, config.global, draft.global, problems);
   for (std::size_t i = 0; i < config.pools.size(); ++i) {
     Pool& pool = config.pools[i];
     pool.prefix = absolute_path(pool.prefix, config.prefix);
@@ -211,16 +220,18 @@ Loaded load(const std::string& file, const LoadOptions& options) {
   };
   Loaded out;
   out.config.file = absolute(file);
-  out.config.prefix = options.prefix.empty() ? fs::path(out.config.file).parent_path().string()
-                                             : absolute(options.prefix);
+  out.config.prefix = !options.prefix.empty() ? absolute(options.prefix)
+                      : options.as_php_fpm    ? FPM_PHP_PREFIX
+                                              : fs::path(out.config.file).parent_path().string();
   out.config.global = default_global();
+  if (options.as_php_fpm) out.config.global.error_log = "log/php-fpm.log";
 
   Draft draft;
-  Loader loader(out, draft);
+  Loader loader(options, out, draft);
   const auto take = [&](const Entry& entry) { loader.take(entry); };
   if (!read_ini(out.config.file, out.config.prefix, out.problems, take)) return out;
   if (!options.pid_file.empty()) out.config.global.pid = options.pid_file;
-  resolve_paths(draft, out.config, out.problems);
+  resolve_paths(draft, options, out.config, out.problems);
   check_rules(draft, options, out.config, out.problems);
   if (!options.single.empty()) keep_single(options.single, out);
   drop_repeated(out.problems);

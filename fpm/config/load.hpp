@@ -26,6 +26,13 @@ struct LoadOptions {
   /// Tells what is wrong with an access.format, in one line; empty when nothing is. Unset: any
   /// text is taken (who renders the tokens lives in another room).
   std::function<std::string(std::string_view format)> check_access_format;
+  /// The program was started as php-fpm: its defaults, handler php among them, and a socket path that
+  /// is too long is cut, with a WARNING, as there.
+  bool as_php_fpm = false;
+  /// Nothing is going to start (option --test).
+  bool only_test = false;
+  /// For PHP, in every pool.
+  PhpStart php_start;
   /// Whether we are root; unset: asks geteuid(2). Tests set it.
   std::optional<bool> running_as_root;
   /// net.core.somaxconn, connections; unset: read from /proc (nothing is said where it is not

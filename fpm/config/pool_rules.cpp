@@ -16,6 +16,8 @@
 namespace fpm::config {
 namespace {
 
+constexpr std::size_t kMostSocketPath = sizeof(sockaddr_un::sun_path) - 1;  ///< bytes
+
 /// The rules of one pool. Each rule is a function that reads like its sentence.
 class PoolRules {
  public:
@@ -127,9 +129,14 @@ class PoolRules {
     notice(ignored(name));
   }
 
-  void socket_path(std::string_view name, const Address& address) {
+  void socket_path(std::string_view name, Address& address) {
     const std::string wrong = path_too_long(address.path);
-    if (good(name) && !wrong.empty()) about(name, wrong);
+    if (!good(name) || wrong.empty()) return;
+    if (!options_.as_php_fpm) return about(name, wrong);
+    address.path.resize(kMostSocketPath);
+    const std::string cut = fmt::format(", trying cut socket path instead '{}'", address.path);
+    problems_.push_back({log::Level::warning, {}, 0, pool_.name,
+                         wrong + (options_.only_test ? std::string() : cut)});
   }
 
   void socket_owner() {
@@ -378,11 +385,10 @@ int why_not_writable(const std::string& file) {
 }
 
 std::string path_too_long(const std::string& path) {
-  constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1;
-  if (path.size() <= kMost) return {};
+  if (path.size() <= kMostSocketPath) return {};
   return fmt::format("cannot bind to UNIX socket '{}' as path is too long (found length: {}, "
                      "maximal length: {})",
-                     path, path.size(), kMost);
+                     path, path.size(), kMostSocketPath);
 }
 
 std::string ignored(std::string_view name) {

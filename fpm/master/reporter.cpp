@@ -131,7 +131,8 @@ void Reporter::Impl::start() {
   restart_.cancel();
   os::UniqueFd theirs;
   if (!open_channel(theirs)) return start_later(backoff_.failed());
-  const auto pid = os::start_this_program("fpm", {reporter::kOption, who(parts_)}, theirs.get());
+  const auto pid = os::start_this_program(os::title_program(), {reporter::kOption, who(parts_)},
+                                          theirs.get());
   if (!pid) {
     const milliseconds delay = backoff_.failed();
     if (backoff_.worth_a_line()) log::warning("the reporter: {}", pid.error().text());

@@ -133,6 +133,11 @@ namespace {
 char* title_begin = nullptr;
 std::size_t title_room = 0;
 
+std::string& program_of_title() {
+  static std::string program = "fpm";
+  return program;
+}
+
 /// Lives as long as the process: environ may be read at any time, and unsetenv(3) frees nothing.
 char** environment_copy = nullptr;
 
@@ -153,7 +158,8 @@ char** copy_environment(std::size_t count) {
 
 }  // namespace
 
-void prepare_title(int argc, char** argv) {
+void prepare_title(int argc, char** argv, std::string program) {
+  program_of_title() = std::move(program);
   if (argc < 1) return;
   // The kernel lays argv and environ out as one block; the part of it that is contiguous is ours.
   char* end = argv[0];
@@ -172,10 +178,13 @@ void prepare_title(int argc, char** argv) {
   title_room = static_cast<std::size_t>(end - argv[0]);
 }
 
+const std::string& title_program() { return program_of_title(); }
+
 void set_title(const std::string& title) {
   if (title_room == 0) return;
-  const std::size_t length = std::min(title.size(), title_room - 1);
-  std::memcpy(title_begin, title.data(), length);
+  const std::string whole = title_program() + ": " + title;
+  const std::size_t length = std::min(whole.size(), title_room - 1);
+  std::memcpy(title_begin, whole.data(), length);
   std::memset(title_begin + length, 0, title_room - length);
 }
 

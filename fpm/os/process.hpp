@@ -76,10 +76,12 @@ void close_all_but(std::initializer_list<int> keep);
 /// change of user, which clears it. @return false if that parent, `parent`, has ended already.
 bool set_parent_death_signal(int signal, pid_t parent);
 
-/// Remembers the memory of argv and environ so that set_title can write there. Once, in main;
-/// copies the environment away first. Blocks nothing.
-void prepare_title(int argc, char** argv);
-/// What ps(1) shows for this process, cut to the room there is.
+/// Remembers the memory of argv and environ so that set_title can write there, and what every title
+/// begins with. Once, in main; copies the environment away first. Blocks nothing.
+void prepare_title(int argc, char** argv, std::string program);
+/// What ps(1) shows for this process, "program: title", cut to the room there is.
 void set_title(const std::string& title);
+/// What titles begin with; "fpm" before prepare_title().
+const std::string& title_program();
 
 }  // namespace fpm::os

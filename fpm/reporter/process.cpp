@@ -127,7 +127,7 @@ class Process {
 
 int be_reporter(const char* who) {
   ignore_signals();
-  os::set_title("fpm: reporter");
+  os::set_title("reporter");
   if (auto done = drop_privileges(who); !done) {
     say(done.error().text());
     return kExitInternal;
@@ -154,7 +154,7 @@ std::optional<int> run_if_asked(int argc, char** argv) {
     return kExitUsage;
   }
   const std::string who = argv[2];  // a title is written over the arguments
-  os::prepare_title(argc, argv);
+  os::prepare_title(argc, argv, argv[0]);
   // Not by return: nothing that the program has set up is worth being taken down.
   os::exit_now(be_reporter(who.c_str()));
 }

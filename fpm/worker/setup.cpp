@@ -75,7 +75,7 @@ os::Result<void> confine(const config::Pool& pool) {
 os::Result<void> set_up(const master::WorkerStart& start) {
   const config::Pool& pool = start.pool;
   const bool root = start.identity != nullptr;
-  os::set_title(fmt::format("fpm: pool {}", pool.name));
+  os::set_title(fmt::format("pool {}", pool.name));
   if (auto done = set_limits(pool); !done) return done;
   if (auto done = set_scheduling(pool, root); !done) return done;
   if (auto done = change_root(root ? pool.chroot : ""); !done) return done;

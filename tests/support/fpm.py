@@ -138,7 +138,8 @@ class Fpm(Daemon):
 
 def is_reporter(pid):
     """The master's child that shows the pools, as ps has it."""
-    return procs.command_line(pid).startswith(("fpm: reporter", "fpm --reporter"))
+    return procs.command_line(pid).startswith(("fpm: reporter", "fpm --reporter", "php-fpm: reporter",
+                                             "php-fpm --reporter"))
 
 
 def same_process_alive(one):

@@ -133,3 +133,31 @@ TEST_CASE("fpm(8) has every option of the usage") {
   }
   CHECK(options == 17);
 }
+
+TEST_CASE("the name php-fpm is known by its beginning, a version may follow it") {
+  CHECK(read_program("/usr/sbin/php-fpm").php_fpm);
+  CHECK(read_program("php-fpm8.2").php_version == "8.2");
+  CHECK(read_program("./php-fpm-debug").php_fpm);
+  CHECK(read_program("./php-fpm-debug").php_version.empty());
+  CHECK_FALSE(read_program("fpm").php_fpm);
+  CHECK_FALSE(read_program("/srv/php-fpm/fpm").php_fpm);
+  CHECK_FALSE(read_program("").php_fpm);
+}
+
+TEST_CASE("under php-fpm's name the configuration is php-fpm's") {
+  const Program program{.php_fpm = true, .php_version = {}};
+  CHECK(parse_options({}, program).config_file.ends_with("/php-fpm.conf"));
+  CHECK(parse_options({"-p", "/srv"}, program).config_file == "/srv/etc/php-fpm.conf");
+  CHECK(parse_options({"-d", "fpm.config=/a"}, program).config_file == "/a");
+  CHECK(usage("php-fpm", program).starts_with("Usage: php-fpm"));
+  const std::string file = default_config_file({}, program);
+  if (file.starts_with("/etc/php/")) {
+    CHECK(default_config_file({}, {true, "9.9"}) == "/etc/php/9.9/fpm/php-fpm.conf");
+  }
+}
+
+TEST_CASE("an equals sign may stand behind a short option") {
+  CHECK(parse_options({"-y=/etc/x.conf"}).config_file == "/etc/x.conf");
+  CHECK(parse_options({"-d=a=b"}).defines ==
+        std::vector<std::pair<std::string, std::string>>{{"a", "b"}});
+}
