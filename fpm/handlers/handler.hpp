@@ -63,6 +63,9 @@ class Exchange {
   /// Bytes that have arrived and are not consumed.
   virtual std::span<const char> body() const = 0;
   virtual void consume_body(std::size_t bytes) = 0;
+  /// body() is of FCGI_DATA, which follows the body proper; only in the role filter, for a handler that
+  /// takes_data().
+  virtual bool body_is_data() const { return false; }
   /// The body is complete and all of it consumed. CONTENT_LENGTH plays no part in this.
   virtual bool body_ended() const = 0;
   /// The client closed the connection or sent ABORT_REQUEST.
@@ -154,14 +157,23 @@ class Handler {
   /// request_terminate_timeout_track_finished. Does not throw.
   virtual void finish(Exchange& exchange) { (void)exchange; }
 
+  /// A filter's FCGI_DATA is wanted, as more of the body.
+  virtual bool takes_data() const { return false; }
+
   // What a handler has besides requests, such as a process that it owns.
   /// Asked before the worker waits in accept, and when a signal ended the wait: there is something to
   /// look after. Does not block; without a system call when there is nothing.
   virtual bool looks_after() { return false; }
   /// Looks after it. The worker is not counted as idle meanwhile. May block, until stop_asked().
   virtual void look_after() {}
-  /// The worker ends in an orderly way. Blocks for some 100 ms at most.
+  /// It could execute a request now. A worker that cannot leaves clients to others, as long as there are
+  /// some, and has look_after() called again and again.
+  virtual bool able() const { return true; }
+  /// The worker ends in an orderly way. Blocks for request_terminate_grace at most; for some 100 ms when
+  /// it was told to end at once.
   virtual void stop() {}
+  /// stop() does something that matters: TERM of an idle worker has to come to it.
+  virtual bool needs_stop() const { return false; }
   /// Bytes that pm.max_memory counts besides the worker's own. May block for some 100 us.
   virtual std::uint64_t memory() const { return 0; }
   /// A worker takes long to get ready: it serves on until its successor is there.
@@ -181,12 +193,16 @@ class Handler {
 
   /// The worker sets this before start(): it was told to end.
   void set_stop_asked(bool (*asked)()) { stop_asked_ = asked; }
+  /// And this: it was told to end at once.
+  void set_hurry_asked(bool (*asked)()) { hurry_asked_ = asked; }
 
  protected:
   bool stop_asked() const { return stop_asked_ != nullptr && stop_asked_(); }
+  auto hurry_asked() const { return hurry_asked_; }
 
  private:
   bool (*stop_asked_)() = nullptr;
+  bool (*hurry_asked_)() = nullptr;
 };
 
 /// The handler that a pool's configuration asks for. `pool` outlives it. `user` is whom the worker

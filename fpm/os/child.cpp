@@ -234,6 +234,15 @@ int reap_orphans() {
   return reaped;
 }
 
+void reap_orphans_but(pid_t own) {
+  siginfo_t found{};
+  while (::waitid(P_ALL, 0, &found, WEXITED | WNOHANG | WNOWAIT) == 0 && found.si_pid > 0) {
+    // Its own end is the first in the list: what is behind it is found the next time.
+    if (found.si_pid == own || ::waitpid(found.si_pid, nullptr, WNOHANG) <= 0) return;
+    found = {};
+  }
+}
+
 // --- Where a process is stuck ----------------------------------------------------------------
 
 namespace {

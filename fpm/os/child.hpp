@@ -105,6 +105,9 @@ bool some_child_ended();
 /// Reaps every child that has ended. Only for moments when no child of the caller's own is
 /// expected to be waited for. @return how many. Does not block.
 int reap_orphans();
+/// Reaps every child that has ended but `own`, which may live or have ended. Does not block.
+/// Source: waitid(2) WNOWAIT.
+void reap_orphans_but(pid_t own);
 
 /// Where one process is stuck.
 struct Place {

@@ -41,7 +41,7 @@ void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point
   role_ = role;
   began_ = began;
   body_ = {};
-  aborted_ = gone_ = begun_ = finished_ = told_slow_ = false;
+  aborted_ = gone_ = begun_ = finished_ = told_slow_ = body_is_data_ = false;
   status_ = 0;
   body_bytes_ = 0;
   usage_ = {};
@@ -72,6 +72,11 @@ void Exchange::parse() {
     switch (event.kind) {
       case fcgi::Event::Kind::stdin_bytes:
         body_ = event.bytes;
+        break;
+      case fcgi::Event::Kind::data_bytes:
+        if (!pass_data_) break;
+        body_ = event.bytes;
+        body_is_data_ = true;
         break;
       case fcgi::Event::Kind::abort:
         aborted_ = true;

@@ -23,6 +23,8 @@ class Exchange final : public handlers::Exchange {
   /// `late`, borrowed, tells slow and overdue requests; null: nobody does.
   Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen, LateRequests* late = nullptr);
 
+  /// The handler wants FCGI_DATA of filters.
+  void pass_data(bool wanted) { pass_data_ = wanted; }
   /// A request's parameters are complete.
   void start(std::uint16_t id, fcgi::Role role, std::chrono::steady_clock::time_point began);
 
@@ -30,6 +32,7 @@ class Exchange final : public handlers::Exchange {
   const fcgi::Params& params() const override { return wire_.parser().params(); }
   std::span<const char> body() const override { return {body_.data(), body_.size()}; }
   void consume_body(std::size_t bytes) override;
+  bool body_is_data() const override { return body_is_data_; }
   bool body_ended() const override {
     return finished_ || (body_.empty() && wire_.parser().input_ended());
   }
@@ -94,7 +97,9 @@ class Exchange final : public handlers::Exchange {
   std::uint16_t id_ = 0;
   fcgi::Role role_ = fcgi::Role::responder;
   std::chrono::steady_clock::time_point began_{};
+  bool pass_data_ = false;
   std::string_view body_;
+  bool body_is_data_ = false;
   bool aborted_ = false;  // ABORT_REQUEST
   bool gone_ = false;     // the connection has ended
   bool begun_ = false;

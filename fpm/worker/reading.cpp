@@ -60,9 +60,10 @@ bool Worker::read_headers() {
     if (event.kind == Kind::params_end) return true;
     if (event.kind == Kind::bad) return refuse(event);
     if (event.kind == Kind::begin) begin_ = event;
-    // No handler takes the second stream of a filter.
-    const bool filter = event.kind == Kind::begin && event.role == fcgi::Role::filter;
-    if (filter || event.kind == Kind::unknown_role) {
+    // Not every handler takes the second stream of a filter.
+    const bool unfit = event.kind == Kind::begin && event.role == fcgi::Role::filter &&
+                       !handler_.takes_data();
+    if (unfit || event.kind == Kind::unknown_role) {
       if (!end_early(event, fcgi::ProtocolStatus::unknown_role)) return false;
     } else if (event.kind == Kind::abort) {
       if (!end_early(begin_, fcgi::ProtocolStatus::request_complete)) return false;

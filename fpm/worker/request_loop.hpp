@@ -35,7 +35,6 @@ class Worker {
         pulse_(start.board.pulse()),
         totals_(start.totals),
         pen_(start.board.pen(start.slot)),
-        parking_(start.board.parking()),
         handler_(handler),
         allowed_(start.pool.listen_allowed_clients),
         exchange_(start.pool, wire_, pen_, &late_requests_),
@@ -45,7 +44,9 @@ class Worker {
         late_requests_(start.pool, totals_, log_channel_, access_log_, slow_log_),
         lifespan_(start.pool, scoreboard::monotonic_ns(),
                   scoreboard::realtime_ns() * 6364136223846793005U +
-                      static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {}
+                      static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {
+    exchange_.pass_data(handler.takes_data());
+  }
 
   void serve();
   handlers::Handler& handler() { return handler_; }
@@ -85,13 +86,13 @@ class Worker {
   void retire();
   bool is_relieved();
   void look_after_handler();
+  bool others_serve() const;
   bool may_keep(const handlers::Outcome& outcome) const;
   bool serve_request();
   bool end_early(const fcgi::Event& begin, fcgi::ProtocolStatus status);
   bool receive_more(std::uint64_t deadline_ns);
   bool refuse(const fcgi::Event& bad);
   void note_start(Route route);
-  void park();
   void leave_accept();
   void accept_failed(int code);
 
@@ -100,7 +101,6 @@ class Worker {
   scoreboard::Pulse& pulse_;
   scoreboard::Totals& totals_;
   scoreboard::Pen pen_;
-  scoreboard::Parking parking_;
   handlers::Handler& handler_;
   os::AllowedClients allowed_;
   Wire wire_;

@@ -25,17 +25,19 @@ std::atomic<bool> g_waiting_for_next{false};
 std::atomic<std::uint64_t> g_deadline_ns{0};
 std::atomic<int> g_listener{-1};
 std::atomic<int> g_unbound{-1};
-std::atomic<scoreboard::Parking*> g_parking{nullptr};
-std::atomic<int> g_slot{-1};
 const std::atomic<std::uint32_t>* g_draining = nullptr;
+
+/// accept() on an unbound socket fails with EINVAL at once.
+void close_to_clients() {
+  const int listener = g_listener;
+  const int unbound = g_unbound;
+  if (listener >= 0 && unbound >= 0) ::dup2(unbound, listener);
+}
 
 void stop_accepting() {
   g_finish = true;
   if (*g_draining == static_cast<std::uint32_t>(scoreboard::Draining::serve_queue)) return;
-  const int listener = g_listener;
-  const int unbound = g_unbound;
-  // accept() on an unbound socket fails with EINVAL at once.
-  if (listener >= 0 && unbound >= 0) ::dup2(unbound, listener);
+  close_to_clients();
 }
 
 void stop_waiting() {
@@ -43,14 +45,9 @@ void stop_waiting() {
   if (fd >= 0) ::shutdown(fd, SHUT_RD);
 }
 
-void stop_parking() {
-  if (scoreboard::Parking* const parking = g_parking) parking->unpark(g_slot);
-}
-
 void on_quit(int) {
   const int saved = errno;
   stop_accepting();
-  stop_parking();
   if (g_waiting_for_next) stop_waiting();
   errno = saved;
 }
@@ -60,6 +57,9 @@ void on_terminate(int) {
   if (g_busy == 0) os::exit_now(0);
   g_terminate = true;
   g_finish = true;
+  // Of a worker that waits though it is busy: its handler has something to end in order.
+  close_to_clients();
+  stop_waiting();
   errno = saved;
 }
 
@@ -73,7 +73,7 @@ void on_wake(int) {
   errno = saved;
 }
 
-void on_look(int) { stop_parking(); }
+void on_look(int) {}
 
 void handle(int signal, void (*handler)(int)) {
   struct sigaction action {};
@@ -106,8 +106,8 @@ Waiting::Waiting(For what, int fd, std::uint64_t deadline_ns) {
   g_deadline_ns = deadline_ns;
   g_waiting_for_next = what == For::next_request;
   g_waiting_fd = fd;
-  // A QUIT that came before this moment did not see the wait.
-  if (what == For::next_request && finish_asked()) stop_waiting();
+  // A QUIT or TERM that came before this moment did not see the wait.
+  if (terminate_asked() || (what == For::next_request && finish_asked())) stop_waiting();
 }
 
 Waiting::~Waiting() {
@@ -115,15 +115,6 @@ Waiting::~Waiting() {
   g_waiting_for_next = false;
   g_deadline_ns = 0;
 }
-
-Parked::Parked(scoreboard::Parking& parking, int slot) {
-  g_slot = slot;
-  g_parking = &parking;
-  // A signal that came before this moment did not see it.
-  if (finish_asked()) stop_parking();
-}
-
-Parked::~Parked() { g_parking = nullptr; }
 
 Busy::Busy() { ++g_busy; }
 Busy::~Busy() { --g_busy; }

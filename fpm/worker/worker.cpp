@@ -61,10 +61,6 @@ bool Worker::accept() {
   announced_ = true;
   while (may_accept()) {
     look_after_handler();
-    if (parking_.has_too_many() && may_take_more()) {
-      park();
-      continue;
-    }
     const std::uint64_t before = scoreboard::monotonic_ns();
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
@@ -92,19 +88,7 @@ bool Worker::accept() {
     return true;
   }
   pulse_.spare.fetch_sub(1, std::memory_order_seq_cst);
-  parking_.refill();
   return false;
-}
-
-/// Enough others wait in accept: sleeps until they are fewer, or a signal asks for something.
-void Worker::park() {
-  pen_.enter(Stage::accepting, stage_bits() | scoreboard::kParkedBit);
-  parking_.enter(start_.slot);
-  const Parked parked(parking_, start_.slot);
-  parking_.sleep(start_.slot);
-  parking_.unpark(start_.slot);
-  log_channel_.follow(access_log_);
-  pen_.enter(Stage::accepting, stage_bits());
 }
 
 /// Wakes the master to look at this pool.
@@ -117,7 +101,6 @@ void Worker::call_master() {
 /// master or a worker on a kept connection wants to know.
 void Worker::leave_accept() {
   const std::int32_t left = pulse_.spare.fetch_sub(1, std::memory_order_seq_cst) - 1;
-  parking_.refill();
   if (left < pulse_.threshold.load(std::memory_order_relaxed) &&
       pulse_.armed.load(std::memory_order_seq_cst) != 0 &&
       pulse_.armed.exchange(0, std::memory_order_seq_cst) != 0) {
@@ -145,13 +128,25 @@ bool Worker::is_relieved() {
   return false;
 }
 
-/// A signal came: what the handler owns may need something. Not counted as idle meanwhile.
+/// Another worker of the pool waits for clients or is in a request.
+bool Worker::others_serve() const {
+  const auto counts = start_.board.counts();
+  return counts.idle + counts.active > 0;
+}
+
+/// A signal came: what the handler owns may need something. Not counted as idle meanwhile. A worker
+/// whose handler is not able to execute would only answer 503: it comes back when it is able, or
+/// nobody else is left to tell clients so.
 void Worker::look_after_handler() {
   if (!handler_.looks_after()) return;
   pulse_.spare.fetch_sub(1, std::memory_order_seq_cst);
   pen_.enter(Stage::starting);
   call_master();
   handler_.look_after();
+  while (!handler_.able() && may_accept() && others_serve()) {
+    ::poll(nullptr, 0, 50);
+    handler_.look_after();
+  }
   pulse_.spare.fetch_add(1, std::memory_order_seq_cst);
   pen_.enter(Stage::accepting, stage_bits());
 }
@@ -331,6 +326,9 @@ void run_worker(const master::WorkerStart& start) {
     give_up(start.channel, os::Error(ENOSYS, "this build has no such handler"));
   }
   handler->set_stop_asked(finish_asked);
+  handler->set_hurry_asked(terminate_asked);
+  std::optional<Busy> gently;
+  if (handler->needs_stop()) gently.emplace();
   if (auto done = handler->load(); !done) give_up(start.channel, done.error());
   if (auto done = handler->start(); !done) {
     // Beside an old generation, which goes on, this one fails. Else clients wait: they get an answer, and

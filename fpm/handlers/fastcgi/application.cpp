@@ -21,15 +21,19 @@
 
 namespace fpm::handlers::fastcgi {
 
-using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 namespace {
 
 // For a process to go after KILL; longer only where the kernel holds it (a dead file server).
 constexpr milliseconds kPatience{1000};
+// From the signal to KILL when the worker itself has to end: the master kills it a second after its TERM.
+constexpr milliseconds kHurry{300};
+// How often is looked whether there is a hurry.
+constexpr milliseconds kSlice{50};
 // How often is looked whether a connection has been accepted.
-constexpr milliseconds kLook{5};
+constexpr milliseconds kShortLook{1};
+constexpr milliseconds kLongLook{20};
 
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
@@ -52,9 +56,6 @@ struct TemporaryFolder {
 
 }  // namespace
 
-Application::Application(Command command, std::function<bool()> stop_asked)
-    : command_(std::move(command)), stop_asked_(std::move(stop_asked)) {}
-
 Application::~Application() { end(false, milliseconds(0)); }
 
 os::Result<void> Application::make_socket() {
@@ -68,11 +69,23 @@ os::Result<void> Application::make_socket() {
   ::unlink(path.c_str());
   if (!place_) return os::Error(code, "open " + path);
   listener_ = std::move(*listener);
+  address_ = address_of(fmt::format("/proc/self/fd/{}", place_.get()));
   return {};
 }
 
-os::Result<void> Application::start(Clock::time_point deadline) {
-  end(false, milliseconds(0));
+os::Result<void> Application::start(const Until& until) {
+  if (!running()) {
+    if (auto launched = launch(); !launched) return launched;
+  }
+  auto ready = wait_until_ready(until);
+  ready_ = ready.has_value();
+  const bool has_time = running() && Clock::now() < launched_ + command_.ready_timeout;
+  // Gone, or in an unknown state, or too late.
+  if (!ready_ && !(has_time && ready.error().code == ETIMEDOUT)) end(false, milliseconds(0));
+  return ready;
+}
+
+os::Result<void> Application::launch() {
   if (!listener_) {
     if (auto made = make_socket(); !made) return made;
   }
@@ -86,6 +99,8 @@ os::Result<void> Application::start(Clock::time_point deadline) {
     environment.push_back(const_cast<char*>(variable.c_str()));
   }
   environment.push_back(nullptr);
+  ready_ = false;
+  launched_ = Clock::now();
   auto started = os::start_child({.path = argv.front(),
                                   .argv = argv.data(),
                                   .environment = environment.data(),
@@ -95,58 +110,47 @@ os::Result<void> Application::start(Clock::time_point deadline) {
                                   .err = STDERR_FILENO});
   if (started.has_error()) return static_cast<os::Error>(started.error());
   child_ = std::move(*started);
-  auto ready = wait_until_ready(std::min(deadline, Clock::now() + command_.ready_timeout));
-  if (!ready) end(false, milliseconds(0));
-  was_ready_ = was_ready_ || ready.has_value();
-  return ready;
+  return {};
 }
 
-os::Result<void> Application::wait_until_ready(Clock::time_point deadline) {
-  if (auto accepts = wait_until_accepting(deadline); !accepts) return accepts;
+os::Result<void> Application::wait_until_ready(const Until& until) {
+  const Until end = [&] { return std::min(until(), launched_ + command_.ready_timeout); };
+  if (auto accepts = wait_until_accepting(end); !accepts) return accepts;
   if (command_.warmup.empty()) return {};
-  return warm_up(deadline);
+  return warm_up(end);
 }
 
-/// A connection leaves the socket's queue when the program accepts it. It asks for something that any
-/// FastCGI program may be asked at any time, so that nobody meets an empty connection.
-os::Result<void> Application::wait_until_accepting(Clock::time_point deadline) {
-  auto connection = connect();
+/// A connection leaves the socket's queue when the program accepts it.
+os::Result<void> Application::wait_until_accepting(const Until& until) {
+  auto connection = knock();
   if (!connection) return connection.error();
-  fcgi::Params names;
-  names.add("FCGI_MPXS_CONNS", "");
-  std::string question;
-  fcgi::append_get_values(question, names);
-  (void)!::send(connection->get(), question.data(), question.size(), MSG_NOSIGNAL);
-  for (;;) {
-    if (os::listen_queue_length(listener_.get()).value_or(0) == 0) return {};
-    const auto until = std::min(deadline, Clock::now() + kLook);
-    if (auto waited = wait_for(connection->get(), POLLIN, until);
-        waited || waited.error().code != ETIMEDOUT) {
-      return waited;
-    }
-    if (Clock::now() >= deadline) {
-      return os::Error(ETIMEDOUT, fmt::format("{} did not accept a connection: {}",
-                                              command_.arguments.front(),
-                                              os::whereabouts(child_.pid)));
-    }
+  while (!accepts_all()) {
+    // Quick programs are there in a millisecond; nobody misses 20 ms of one that needs seconds.
+    const auto age = std::chrono::duration_cast<milliseconds>(Clock::now() - launched_);
+    auto answered = wait_for(connection->get(), std::clamp(age / 4, kShortLook, kLongLook), until);
+    if (!answered) return answered.error();
+    if (*answered) break;
   }
+  return {};
 }
 
-os::Result<void> Application::warm_up(Clock::time_point deadline) {
+os::Result<void> Application::warm_up(const Until& until) {
   auto connection = connect();
   if (!connection) return connection.error();
   std::string request;
   fcgi::append_begin(request, 1, fcgi::Role::responder, false);
   fcgi::append_params(request, 1, command_.warmup);
   fcgi::append_stdin_end(request, 1);
-  if (::send(connection->get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+  if (::send(connection->get(), request.data(), request.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
       static_cast<ssize_t>(request.size())) {
     return os::last_error("send the warm-up request");
   }
   fcgi::ResponseParser parser;
   std::array<char, 16384> buffer;
   for (;;) {
-    if (auto waited = wait_for(connection->get(), POLLIN, deadline); !waited) return waited;
+    auto answered = wait_for(connection->get(), kLongLook, until);
+    if (!answered) return answered.error();
+    if (!*answered) continue;
     const ssize_t got = ::recv(connection->get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (got <= 0) return os::Error(EPROTO, "the warm-up request was not answered");
@@ -162,22 +166,23 @@ os::Result<void> Application::warm_up(Clock::time_point deadline) {
   }
 }
 
-/// poll(2) that also ends with the program or when the worker is to end. ETIMEDOUT at `deadline`.
-os::Result<void> Application::wait_for(int fd, short events, Clock::time_point deadline) {
-  const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-  pollfd fds[2] = {{fd, events, 0}, {child_.pidfd.get(), POLLIN, 0}};
+/// Waits for input for a `slice`. @return there is some. ECHILD: the program has ended; ETIMEDOUT: `until`.
+os::Result<bool> Application::wait_for(int fd, milliseconds slice, const Until& until) {
+  const auto left = std::chrono::ceil<milliseconds>(
+      std::min(until(), Clock::now() + slice) - std::min(Clock::now(), until()));
+  pollfd fds[2] = {{fd, POLLIN, 0}, {child_.pidfd.get(), POLLIN, 0}};
   const int ready = ::poll(fds, 2, static_cast<int>(std::max<long long>(0, left.count())));
-  if (stop_asked_()) return os::Error(ECANCELED, "the worker is to end");
-  if (ready < 0 && errno == EINTR) return os::Error(ETIMEDOUT, "interrupted");
-  if (fds[1].revents != 0) {
+  if (ready > 0 && fds[1].revents != 0) {
     (void)running();
     return os::Error(ECHILD, fmt::format("{} {} before it was ready", command_.arguments.front(),
                                          last_end_));
   }
-  if (ready == 0) return os::Error(ETIMEDOUT, fmt::format("{} was not ready in time: {}",
-                                                          command_.arguments.front(),
-                                                          os::whereabouts(child_.pid)));
-  return {};
+  if (ready > 0) return true;
+  if (Clock::now() < until()) return false;
+  return os::Error(ETIMEDOUT, fmt::format("{} was not ready {:.3f} s after its start: {}",
+                                          command_.arguments.front(),
+                                          std::chrono::duration<double>(Clock::now() - launched_).count(),
+                                          os::whereabouts(child_.pid)));
 }
 
 bool Application::running() {
@@ -191,14 +196,38 @@ bool Application::running() {
   return false;
 }
 
+void Application::reap() {
+  if (running()) {
+    os::reap_orphans_but(child_.pid);
+  } else {
+    os::reap_orphans();
+  }
+}
+
 os::Result<os::UniqueFd> Application::connect() const {
-  os::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  os::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return os::last_error("socket");
-  const sockaddr_un address = address_of(fmt::format("/proc/self/fd/{}", place_.get()));
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0) {
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_) < 0) {
     return os::last_error("connect to the application");
   }
+  const timeval wait{.tv_sec = 0, .tv_usec = std::chrono::microseconds(kFirstWait).count()};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
   return fd;
+}
+
+os::Result<os::UniqueFd> Application::knock() const {
+  auto connection = connect();
+  if (!connection) return connection;
+  fcgi::Params names;
+  names.add("FCGI_MPXS_CONNS", "");
+  std::string question;
+  fcgi::append_get_values(question, names);
+  (void)!::send(connection->get(), question.data(), question.size(), MSG_NOSIGNAL);
+  return connection;
+}
+
+bool Application::accepts_all() const {
+  return os::listen_queue_length(listener_.get()).value_or(0) == 0;
 }
 
 void Application::begin_end(bool gently) {
@@ -210,30 +239,38 @@ void Application::begin_end(bool gently) {
   }
 }
 
-void Application::end(bool gently, milliseconds grace) {
+void Application::end(bool gently, milliseconds grace, bool (*hurry)()) {
   if (!running()) return;
   begin_end(gently);
   const pid_t pid = child_.pid;
-  const os::GroupEnd by_itself = os::wait_for_group(pid, Clock::now() + grace);
-  if (by_itself.leader) last_end_ = by_itself.leader->text();
-  if (!by_itself.gone) {
-    const os::GroupEnd end = os::end_group(pid, milliseconds(0), kPatience);
-    if (end.leader) last_end_ = end.leader->text();
+  auto until = Clock::now() + grace;
+  os::GroupEnd end;
+  while (!end.gone && Clock::now() < until) {
+    if (hurry != nullptr && hurry()) {
+      until = std::min(until, Clock::now() + kHurry);
+      hurry = nullptr;
+    }
+    const os::GroupEnd now = os::wait_for_group(pid, std::min(until, Clock::now() + kSlice));
+    if (now.leader) end.leader = now.leader;
+    end.gone = now.gone;
   }
+  if (!end.gone) {
+    const os::GroupEnd now = os::end_group(pid, milliseconds(0), kPatience);
+    if (now.leader) end.leader = now.leader;
+  }
+  if (end.leader) last_end_ = end.leader->text();
   child_ = {};
 }
 
+/// Resident less shared. smaps_rollup tells private pages of files besides, but walks through all
+/// memory: of a large program that takes longer than many a request.
 std::uint64_t Application::memory() const {
   if (child_.pid < 0) return 0;
-  std::ifstream rollup(fmt::format("/proc/{}/smaps_rollup", child_.pid));
-  std::string word;
-  std::uint64_t kilobytes = 0, sum = 0;
-  while (rollup >> word) {
-    if ((word == "Private_Clean:" || word == "Private_Dirty:") && rollup >> kilobytes) {
-      sum += kilobytes;
-    }
-  }
-  return sum * 1024;
+  std::ifstream statm(fmt::format("/proc/{}/statm", child_.pid));
+  std::uint64_t size = 0, resident = 0, shared = 0;
+  statm >> size >> resident >> shared;
+  static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return (resident - std::min(resident, shared)) * page;
 }
 
 }  // namespace fpm::handlers::fastcgi

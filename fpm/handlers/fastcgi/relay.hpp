@@ -2,6 +2,7 @@
 #pragma once
 
 #include <signal.h>
+#include <time.h>
 
 #include <chrono>
 #include <string>
@@ -16,6 +17,9 @@
 #include "fpm/os/process.hpp"
 
 namespace fpm::handlers::fastcgi {
+
+/// From now until `moment`, 0 if that is over; for ppoll(2).
+timespec time_until(std::chrono::steady_clock::time_point moment);
 
 /// Buffers that are made once and kept from request to request.
 struct Buffers {
@@ -35,16 +39,20 @@ class Relay {
     ended,  ///< it closed the connection or died in the middle
   };
 
-  /// `connection`: to the application, non-blocking, borrowed. `keep`: it may be used again.
-  Relay(Exchange& exchange, const config::Pool& pool, Application& application, int connection,
-        bool keep, Buffers& buffers);
+  /// `connection`: to the application, borrowed; another is made in its place if it turns out to be
+  /// closed. `keep`: it may be used again.
+  Relay(Exchange& exchange, const config::Pool& pool, Application& application,
+        os::UniqueFd& connection, bool keep, Buffers& buffers);
 
   /// Blocks until the request is over. Called once.
   Outcome go();
 
   Left left() const { return left_; }
-  /// The connection can take another request.
-  bool reusable() const { return keep_ && left_ == Left::idle && parser_.reusable(); }
+  /// The connection can take another request. Not after a body: a program that did not read all of it
+  /// would find the rest before the next request.
+  bool reusable() const {
+    return keep_ && left_ == Left::idle && !had_body_ && buffers_.out.empty() && parser_.reusable();
+  }
   /// No byte of an answer came, the request has no body, and its method is safe: another try on a
   /// fresh process does no harm. The outcome then is none yet.
   bool may_retry() const;
@@ -53,15 +61,19 @@ class Relay {
   enum class Due { nothing, deadline, body };
 
   void compose();
+  void first_exchange();
   void feed_body();
+  void end_stdin();
   bool send();
-  bool receive();
+  bool reconnect();
+  bool receive(int flags);
   bool take_events();
   bool pass_output(std::string_view bytes);
   bool pass_pending();
   bool begin_answer();
   Due wait_for_events();
   bool waits_for_body() const;
+  bool body_is_cut() const;
   std::chrono::steady_clock::time_point wake_at() const;
   std::chrono::steady_clock::time_point held_until() const;
 
@@ -70,21 +82,22 @@ class Relay {
   Outcome malformed();
   Outcome timed_out();
   Outcome body_missing();
-  void abort();
+  Outcome abort();
   void tell_slow();
   std::string name() const;
 
   Exchange& exchange_;
   const config::Pool& pool_;
   Application& application_;
-  const int connection_;
+  os::UniqueFd& connection_;
   const bool keep_;
   Buffers& buffers_;
-  const std::chrono::steady_clock::time_point since_;
   sigset_t waiting_mask_{};
 
   std::size_t sent_ = 0;            // of buffers_.out
+  bool any_sent_ = false;
   bool stdin_ended_ = false;        // all of it is in buffers_.out
+  bool data_ended_ = false;         // likewise, of a filter
   bool deaf_ = false;               // the application does not read on
   bool had_body_ = false;           // some was taken from the client
   bool any_bytes_ = false;          // something came from the application

@@ -172,7 +172,7 @@ def test_one_that_never_gets_ready_is_ended(case):
     fpm = case.fpm({"www": POOL.replace("{app}", str(script))
                     + "fastcgi.ready_timeout = 300ms\n" + ONE})
     assert ask(fpm).status == 503
-    fpm.wait_line("did not accept a connection|was not ready in time")
+    fpm.wait_line("did not accept a connection|was not ready")
     fpm.stop()
 
 
@@ -225,3 +225,164 @@ def test_php_cgi_over_its_recycling(case):
     for thread in threads:
         thread.join()
     assert not wrong, wrong[:2]
+
+
+# What the worker relays besides.
+
+def test_an_authorizer_is_not_waited_for_a_body(case):
+    fpm = start(case, ONE)
+    with fastcgi.Connection(fpm.address()) as client:
+        params = fastcgi.stream(fastcgi.PARAMS, 1, fastcgi.pairs(fastcgi.params_for("/x")))
+        client.send(fastcgi.begin(role=fastcgi.AUTHORIZER) + params)  # as mod_authnz_fcgi: no STDIN
+        answer = client.read_answer()
+    assert answer.status == 200 and answer.headers["variable-who"] == "somebody", answer
+
+
+def test_a_filter_gets_both_streams(case):
+    fpm = start(case, ONE)
+    body, data = os.urandom(100000), os.urandom(300000)
+    for sizes in ((body, data), (b"", data), (body, b"")):
+        params = fastcgi.params_for("/x", FCGI_DATA_LAST_MOD=1, FCGI_DATA_LENGTH=len(sizes[1]))
+        request = (fastcgi.request(params, sizes[0], role=fastcgi.FILTER)
+                   + fastcgi.stream(fastcgi.DATA, 1, sizes[1]))
+        with fastcgi.Connection(fpm.address()) as client:
+            answer = fastcgi.send_while_reading(client, request)
+        assert answer.body == b"body %d\ndata %d\n" % tuple(map(len, sizes)), answer
+
+
+def test_a_client_that_leaves_is_told_to_the_application(case):
+    fpm = start(case, ONE)
+    first = pid_of(ask(fpm))
+    with fastcgi.Connection(fpm.address()) as client:
+        client.send(fastcgi.request(fastcgi.params_for("/x?drip")))
+        client.read_answer(until=lambda answer: b"xxx" in answer.body)
+    fpm.wait_line("it has gone")
+    assert pid_of(ask(fpm)) == first
+
+
+def test_abort_request_is_told_to_the_application(case):
+    fpm = start(case, ONE)
+    with fastcgi.Connection(fpm.address()) as client:
+        client.send(fastcgi.request(fastcgi.params_for("/x?drip"), flags=fastcgi.KEEP_CONN))
+        client.read_answer(until=lambda answer: b"xxx" in answer.body)
+        client.send(fastcgi.record(fastcgi.ABORT_REQUEST))
+        client.read_answer()
+    fpm.wait_line("it has gone")
+
+
+def test_with_request_on_abort_continue_it_goes_on(case):
+    fpm = start(case, "request_on_abort = continue\n" + ONE)
+    first = ask(fpm)
+    with fastcgi.Connection(fpm.address()) as client:
+        client.send(fastcgi.request(fastcgi.params_for("/x?sleep_ms=200&print=500000")))
+    answer = ask(fpm)
+    assert pid_of(answer) == pid_of(first) and int(answer.headers["x-count"]) == 3, answer
+
+
+def test_half_a_body_is_not_taken_for_the_whole(case):
+    for lines in ("", "request_on_abort = continue\n"):
+        program = case.source.parent / "fastcgi-bad" / "raw.py"
+        script = case.script("raw.py", program.read_text())
+        fpm = case.fpm({"www": POOL.replace("{app}", str(script)).replace("= libfcgi", "= generic")
+                        + lines + ONE})
+        with fastcgi.Connection(fpm.address()) as client:
+            whole = fastcgi.request(fastcgi.params_for("/x", method="POST"), b"z" * 20000)
+            client.send(whole[:-10000])
+        assert ask(fpm).status == 200
+        fpm.wait_line("whole body of 0")
+        assert not fpm.find("whole body of [1-9]"), fpm.text
+        fpm.wait_line("ABORT_REQUEST came")
+        fpm.stop()
+        os.rename(case.dir / "fpm.conf", case.dir / "fpm.conf.before")
+
+
+def test_one_that_is_given_up_for_its_client_is_ended_at_the_time_limit(case):
+    fpm = start(case, "request_terminate_timeout = 500ms\n" + ONE)
+    first = pid_of(ask(fpm))
+    with fastcgi.Connection(fpm.address()) as client:
+        client.send(fastcgi.request(fastcgi.params_for("/x?sleep_ms=20000")))
+    fpm.wait_line("execution timed out")
+    assert pid_of(ask(fpm)) != first
+
+
+def test_it_hears_of_a_stop_by_the_signal_of_its_family(case):
+    for number in (signal.SIGTERM, signal.SIGQUIT):
+        fpm = start(case)
+        pids = {pid_of(ask(fpm)) for _ in range(8)}
+        fpm.stop(number)
+        assert len(fpm.find("ends in order")) == 2 >= len(pids), fpm.text
+
+
+def test_a_recycled_application_hears_of_it_too(case):
+    fpm = start(case, "pm.max_requests = 3\n" + ONE)
+    first = pid_of(ask(fpm))
+    procs.wait_until(lambda: pid_of(ask(fpm)) != first, "another process")
+    fpm.wait_line("ends in order")
+
+
+def test_an_application_that_grows_too_large_is_replaced(case):
+    fpm = start(case, "pm.max_memory = 100M\n" + ONE)
+    first = pid_of(ask(fpm))
+    # It is looked at once a second.
+    procs.wait_until(lambda: pid_of(ask(fpm, "leak")) != first, "another process", 20)
+    fpm.wait_line("is larger than pm.max_memory")
+
+
+def test_an_application_is_replaced_when_it_is_old(case):
+    fpm = start(case, "pm.max_worker_lifetime = 1s\nenv[START_DELAY_MS] = 300\n" + ONE)
+    first, slowest = pid_of(ask(fpm)), 0
+    end = time.monotonic() + 10
+    while True:
+        began = time.monotonic()
+        other = pid_of(ask(fpm))
+        slowest = max(slowest, time.monotonic() - began)
+        if other != first:
+            break
+        assert time.monotonic() < end
+    assert slowest < 0.25, slowest
+
+
+def test_orphans_of_the_application_are_reaped(case):
+    fpm = start(case, ONE)
+    for _ in range(5):
+        ask(fpm, "orphan")
+
+    def zombies():
+        ask(fpm)
+        return [one for one in procs.processes() if one.parent in fpm.workers() and one.state == "Z"]
+    procs.wait_until(lambda: not zombies(), "no zombie is left")
+    procs.wait_until(lambda: len(procs.descendants(fpm.pid)) == 2, "worker and application")
+
+
+def test_a_kept_connection_of_a_front_does_not_hold_the_application(case):
+    fpm = start(case)
+    with fastcgi.Connection(fpm.address()) as one, fastcgi.Connection(fpm.address()) as two:
+        for client in (one, two):
+            client.send(fastcgi.request(fastcgi.params_for("/x"), flags=fastcgi.KEEP_CONN))
+            assert client.read_answer().body == b"body 0\n"
+        began = time.monotonic()
+        for _ in range(20):
+            assert ask(fpm).body == b"body 0\n"
+        assert time.monotonic() - began < 2
+
+
+def test_all_ways_to_run_a_pool(case):
+    modes = {"dynamic": "pm = dynamic\npm.start_servers = 1\npm.min_spare_servers = 1\n"
+                        "pm.max_spare_servers = 2\n",
+             "ondemand": "pm = ondemand\npm.process_idle_timeout = 500ms\n", "static": ""}
+    pool = POOL.replace("{app}", str(application(case))) + "pm.max_children = 3\n"
+    fpm = case.fpm({name: pool + lines for name, lines in modes.items()})
+    for name in modes:
+        threads = [threading.Thread(target=lambda name=name: served.append(
+            fastcgi.ask(fpm.address(name), fastcgi.params_for("/x?sleep_ms=200")).body))
+            for _ in range(3)]
+        served = []
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert served == [b"body 0\n"] * 3, (name, served)
+        assert time.monotonic() - began < 2 or case.sanitized
+    procs.wait_until(lambda: not any("ondemand" in procs.command_line(pid) for pid in fpm.workers()),
+                     "the idle ones of ondemand have gone")
