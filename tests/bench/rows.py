@@ -203,11 +203,11 @@ def ping(plan):
                     measure.wait_idle(server.pid, 4)
                     plan.bench.ask(server.address(), PING, "pong", 8, count // 10)
                     seen[kind].append(pings(plan, server.pid, server.address(), count))
-        calls = {"limit": system_calls(plan, limit_pid, limit_address)}
+        calls = {"limit": system_calls(plan, family(limit_pid), limit_address)}
     for kind in plan.kinds:
         with plan.bench.server(kind, {"www": lines}) as server:
             measure.wait_idle(server.pid, 4)
-            calls[kind] = system_calls(plan, server.pid, server.address())
+            calls[kind] = system_calls(plan, family(server.pid), server.address())
     floor = middle([cpu for cpu, _ in seen["limit"]])
     for kind, results in seen.items():
         cpu = [one for one, _ in results]
@@ -229,11 +229,15 @@ def pings(plan, master, address, count):
     return (measure.cpu_ns(tree) - before) / 1000 / count, said["median"] * 1000
 
 
-def system_calls(plan, master, address, count=200):
-    """Calls a ping of the master and its workers together; None where strace is not to be had."""
+def family(master):
+    """A master and its workers."""
+    return [master, *measure.workers(master)]
+
+
+def system_calls(plan, pids, address, params=PING, expected="pong", count=200):
+    """Calls a request of these processes together; None where strace is not to be had."""
     if not shutil.which("strace"):
         return None
-    pids = [master, *measure.workers(master)]
     out = plan.bench.folder() / "calls"
     command = ["strace", "-f", "-c", "-o", out, *(word for pid in pids for word in ("-p", str(pid)))]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
@@ -244,7 +248,7 @@ def system_calls(plan, master, address, count=200):
                 if not line:
                     return None  # it may not
                 attached += "attached" in line
-            plan.bench.ask(address, PING, "pong", 1, count)
+            plan.bench.ask(address, params, expected, 1, count)
         finally:
             tracer.send_signal(signal.SIGINT)
             tracer.wait(10)
