@@ -184,6 +184,7 @@ scoreboard::Board::Counts Pool::count_anew() const {
   } while (!spare.compare_exchange_strong(hint, counts.idle - counts.kept,
                                           std::memory_order_seq_cst) &&
            ++tries < 8);
+  board_.parking().correct();
   return counts;
 }
 

@@ -54,9 +54,12 @@ namespace {
 /// Where the parts of a mapping for so many slots begin.
 struct Layout {
   explicit Layout(std::size_t slots)
-      : slots_at(stages_at + aligned(slots)), bytes(slots_at + slots * sizeof(Slot)) {}
+      : parking_at(stages_at + aligned(slots)),
+        slots_at(parking_at + aligned(slots * sizeof(std::uint32_t))),
+        bytes(slots_at + slots * sizeof(Slot)) {}
 
   std::size_t stages_at = aligned(sizeof(Pulse));
+  std::size_t parking_at;
   std::size_t slots_at;
   std::size_t bytes;
 };
@@ -75,6 +78,8 @@ Board Board::over(os::SharedMemory memory, std::size_t slots) {
   board.pulse_ = std::launder(reinterpret_cast<Pulse*>(base));
   board.stages_ =
       std::launder(reinterpret_cast<std::atomic<std::uint8_t>*>(base + layout.stages_at));
+  board.parking_words_ =
+      std::launder(reinterpret_cast<std::atomic<std::uint32_t>*>(base + layout.parking_at));
   board.slots_begin_ = std::launder(reinterpret_cast<Slot*>(base + layout.slots_at));
   board.slots_ = static_cast<int>(slots);
   return board;
@@ -103,6 +108,7 @@ void Board::occupy(int slot) { pen(slot).enter(Stage::starting); }
 
 void Board::vacate(int slot) {
   Pen writer = pen(slot);
+  parking().unpark(slot);
   writer.enter(Stage::vacant);
   writer.update([](Pen& pen) {
     for (std::size_t i = 0; i < kNumbers; ++i) pen.number(static_cast<Field>(i), 0);
@@ -229,7 +235,7 @@ bool Board::retires(int slot) const {
 bool Board::anyone_accepts(int but) const {
   for (int slot = 0; slot < slots_; ++slot) {
     const unsigned byte = stages_[slot].load(std::memory_order_seq_cst);
-    const unsigned waits = byte & ~static_cast<unsigned>(kRetiringBit);
+    const unsigned waits = byte & ~static_cast<unsigned>(kRetiringBit | kParkedBit);
     if (slot != but && waits == static_cast<unsigned>(Stage::accepting)) return true;
   }
   return false;

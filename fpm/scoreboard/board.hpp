@@ -9,6 +9,7 @@
 
 #include "fpm/os/shared_memory.hpp"
 #include "fpm/scoreboard/layout.hpp"
+#include "fpm/scoreboard/parking.hpp"
 #include "fpm/scoreboard/snapshot.hpp"
 
 namespace fpm::scoreboard {
@@ -83,6 +84,7 @@ class Board {
   Pulse& pulse() const { return *pulse_; }
   Pen pen(int slot) const { return Pen(stages_[slot], slots_begin_[slot]); }
   Stage stage(int slot) const;
+  Parking parking() const { return Parking(*pulse_, stages_, parking_words_, slots_); }
 
   /// Master: gives a vacant slot to a worker that is about to be forked.
   void occupy(int slot);
@@ -128,6 +130,7 @@ class Board {
   os::SharedMemory memory_;
   Pulse* pulse_ = nullptr;
   std::atomic<std::uint8_t>* stages_ = nullptr;
+  std::atomic<std::uint32_t>* parking_words_ = nullptr;
   Slot* slots_begin_ = nullptr;
   int slots_ = 0;
 };

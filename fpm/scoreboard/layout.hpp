@@ -2,6 +2,7 @@
 //
 //   Pulse        words that workers and master share about the pool as a whole
 //   stages       one byte a slot, together, so that a look at 10,000 workers reads 10 KB
+//   parking      one word a slot, on which its worker sleeps while it is not needed in accept
 //   slots        one Slot each: a sequence counter and the words behind it
 //
 // Every slot has one writer: its worker, and after that worker's end the master. There is no lock
@@ -55,8 +56,9 @@ inline constexpr TextField kRemote{kRequestId.first + kRequestId.words, 6};
 inline constexpr std::size_t kWords = kRemote.first + kRemote.words;
 
 /// Bits of a stage byte beside the stage itself.
-inline constexpr std::uint8_t kStageMask = 0x1f;
+inline constexpr std::uint8_t kStageMask = 0x0f;
 inline constexpr std::uint8_t kKeptBit = 0x80;  ///< accepting, but on a kept connection
+inline constexpr std::uint8_t kParkedBit = 0x10;  ///< accepting, but not needed in accept for now
 inline constexpr std::uint8_t kLastBit = 0x40;  ///< in a request after which the worker ends
 inline constexpr std::uint8_t kRetiringBit = 0x20;  ///< has done enough, serves until a successor does
 
@@ -76,8 +78,10 @@ enum class Draining : std::uint32_t {
 /// What workers and master tell each other of the generation as a whole; each group on a cache line of
 /// its own, since every request touches some.
 struct Pulse {
-  /// How many workers wait in accept. A hint that wakes the master in time; never shown.
+  /// How many workers wait in accept, or are parked. A hint that wakes the master in time; never shown.
   alignas(64) std::atomic<std::int32_t> spare;
+  /// How many of them are parked, see parking.hpp. A hint, too.
+  std::atomic<std::int32_t> parked;
   /// 1: the worker that leaves fewer than `threshold` in accept clears it and writes to the pool's
   /// eventfd.
   std::atomic<std::uint32_t> armed;

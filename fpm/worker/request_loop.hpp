@@ -35,6 +35,7 @@ class Worker {
         pulse_(start.board.pulse()),
         totals_(start.totals),
         pen_(start.board.pen(start.slot)),
+        parking_(start.board.parking()),
         handler_(handler),
         allowed_(start.pool.listen_allowed_clients),
         exchange_(start.pool, wire_, pen_, &late_requests_),
@@ -93,6 +94,7 @@ class Worker {
   bool receive_more(std::uint64_t deadline_ns);
   bool refuse(const fcgi::Event& bad);
   void note_start(Route route);
+  void park();
   void leave_accept();
   void accept_failed(int code);
 
@@ -101,6 +103,7 @@ class Worker {
   scoreboard::Pulse& pulse_;
   scoreboard::Totals& totals_;
   scoreboard::Pen pen_;
+  scoreboard::Parking parking_;
   handlers::Handler& handler_;
   os::AllowedClients allowed_;
   Wire wire_;

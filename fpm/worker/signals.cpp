@@ -25,6 +25,8 @@ std::atomic<bool> g_waiting_for_next{false};
 std::atomic<std::uint64_t> g_deadline_ns{0};
 std::atomic<int> g_listener{-1};
 std::atomic<int> g_unbound{-1};
+std::atomic<scoreboard::Parking*> g_parking{nullptr};
+std::atomic<int> g_slot{-1};
 const std::atomic<std::uint32_t>* g_draining = nullptr;
 
 /// accept() on an unbound socket fails with EINVAL at once.
@@ -45,9 +47,14 @@ void stop_waiting() {
   if (fd >= 0) ::shutdown(fd, SHUT_RD);
 }
 
+void stop_parking() {
+  if (scoreboard::Parking* const parking = g_parking) parking->unpark(g_slot);
+}
+
 void on_quit(int) {
   const int saved = errno;
   stop_accepting();
+  stop_parking();
   if (g_waiting_for_next) stop_waiting();
   errno = saved;
 }
@@ -73,7 +80,7 @@ void on_wake(int) {
   errno = saved;
 }
 
-void on_look(int) {}
+void on_look(int) { stop_parking(); }
 
 void handle(int signal, void (*handler)(int)) {
   struct sigaction action {};
@@ -115,6 +122,15 @@ Waiting::~Waiting() {
   g_waiting_for_next = false;
   g_deadline_ns = 0;
 }
+
+Parked::Parked(scoreboard::Parking& parking, int slot) {
+  g_slot = slot;
+  g_parking = &parking;
+  // A signal that came before this moment did not see it.
+  if (finish_asked()) stop_parking();
+}
+
+Parked::~Parked() { g_parking = nullptr; }
 
 Busy::Busy() { ++g_busy; }
 Busy::~Busy() { --g_busy; }

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "fpm/scoreboard/parking.hpp"
+
 namespace fpm::worker {
 
 /// Installs the handlers. `listener` and `draining` stay the caller's.
@@ -39,6 +41,16 @@ class Waiting {
   ~Waiting();
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
+};
+
+/// The worker sleeps in Parking::sleep. While the object lives, every signal of ours ends the parking, so that it
+/// works also when it arrives just before the sleep.
+class Parked {
+ public:
+  Parked(scoreboard::Parking& parking, int slot);
+  ~Parked();
+  Parked(const Parked&) = delete;
+  Parked& operator=(const Parked&) = delete;
 };
 
 /// A request is being executed or answered: while such an object lives TERM does not end the process

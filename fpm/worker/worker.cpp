@@ -61,6 +61,10 @@ bool Worker::accept() {
   announced_ = true;
   while (may_accept()) {
     look_after_handler();
+    if (parking_.has_too_many() && may_take_more()) {
+      park();
+      continue;
+    }
     const std::uint64_t before = scoreboard::monotonic_ns();
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
@@ -88,7 +92,19 @@ bool Worker::accept() {
     return true;
   }
   pulse_.spare.fetch_sub(1, std::memory_order_seq_cst);
+  parking_.refill();
   return false;
+}
+
+/// Enough others wait in accept: sleeps until they are fewer, or a signal asks for something.
+void Worker::park() {
+  pen_.enter(Stage::accepting, stage_bits() | scoreboard::kParkedBit);
+  parking_.enter(start_.slot);
+  const Parked parked(parking_, start_.slot);
+  parking_.sleep(start_.slot);
+  parking_.unpark(start_.slot);
+  log_channel_.follow(access_log_);
+  pen_.enter(Stage::accepting, stage_bits());
 }
 
 /// Wakes the master to look at this pool.
@@ -101,6 +117,7 @@ void Worker::call_master() {
 /// master or a worker on a kept connection wants to know.
 void Worker::leave_accept() {
   const std::int32_t left = pulse_.spare.fetch_sub(1, std::memory_order_seq_cst) - 1;
+  parking_.refill();
   if (left < pulse_.threshold.load(std::memory_order_relaxed) &&
       pulse_.armed.load(std::memory_order_seq_cst) != 0 &&
       pulse_.armed.exchange(0, std::memory_order_seq_cst) != 0) {
