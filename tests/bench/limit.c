@@ -1,9 +1,12 @@
 // The floor of any worker that blocks: accept, one recv, one send of a ready answer, close.
 //
-//     limit SOCKET WORKERS
+//     limit ADDRESS WORKERS [kept] [answer=BYTES]
 //
+// ADDRESS is a path or 127.0.0.1:PORT. `kept` serves request after request on a connection; a body is
+// received to its end, and `answer` is how many bytes follow the header ("pong" without it).
 // Ends, with its workers, when its stdin does. Says "ready" on stdout when it listens.
 #define _GNU_SOURCE
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,30 +16,87 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static const char kAnswer[] =
-    "\1\6\0\1\0\40\0\0Content-type: text/plain\r\n\r\npong"  // STDOUT, 32 bytes
-    "\1\3\0\1\0\10\0\0\0\0\0\0\0\0\0";                       // END_REQUEST; the last 0 is the string's
+static char* answer;
+static size_t answer_size;
+static int kept;
+
+static void append_record(int type, const char* content, size_t size) {
+  const unsigned char head[8] = {1, (unsigned char)type, 0, 1, (unsigned char)(size >> 8),
+                                 (unsigned char)size, 0, 0};
+  memcpy(answer + answer_size, head, sizeof head);
+  memcpy(answer + answer_size + sizeof head, content, size);
+  answer_size += sizeof head + size;
+}
+
+static void make_answer(size_t bytes) {
+  static const char head[] = "Content-type: text/plain\r\n\r\n";
+  enum { kMost = 65528 };
+  const size_t size = sizeof head - 1 + (bytes > 0 ? bytes : 4);
+  char* const text = malloc(size);
+  answer = malloc(size + 8 * (size / kMost + 4));
+  memset(text, 'x', size);
+  memcpy(text, head, sizeof head - 1);
+  if (bytes == 0) memcpy(text + sizeof head - 1, "pong", 4);
+  for (size_t at = 0; at < size; at += kMost) {
+    append_record(6, text + at, size - at < kMost ? size - at : kMost);
+  }
+  append_record(3, "\0\0\0\0\0\0\0", 8);
+  free(text);
+}
+
+// Receives to the empty STDIN record. 0 at the end of the connection.
+static int receive(int fd) {
+  static const char end[8] = {1, 5, 0, 1, 0, 0, 0, 0};
+  static char request[262144];
+  for (;;) {
+    const ssize_t got = recv(fd, request, sizeof request, 0);
+    if (got <= 0) return 0;
+    if (got >= 8 && memcmp(request + got - 8, end, sizeof end) == 0) return 1;
+  }
+}
 
 static void serve(int listener) {
-  char request[65536];
   for (;;) {
     const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) _exit(1);
-    if (recv(fd, request, sizeof request, 0) > 0) send(fd, kAnswer, sizeof kAnswer, MSG_NOSIGNAL);
+    while (receive(fd)) {
+      if (send(fd, answer, answer_size, MSG_NOSIGNAL) < 0 || !kept) break;
+    }
     close(fd);
   }
 }
 
-int main(int argc, char** argv) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (argc != 3) return 64;
-  strncpy(address.sun_path, argv[1], sizeof address.sun_path - 1);
-  const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (bind(listener, (struct sockaddr*)&address, sizeof address) < 0 ||
-      listen(listener, 4096) < 0) {
-    perror(argv[1]);
-    return 1;
+static int listen_at(const char* where) {
+  struct sockaddr_un path = {.sun_family = AF_UNIX};
+  struct sockaddr_in port = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  const char* const colon = strchr(where, '/') == NULL ? strchr(where, ':') : NULL;
+  const int listener = socket(colon ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  int bound = -1;
+  if (colon) {
+    port.sin_port = htons((unsigned short)atoi(colon + 1));
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    bound = bind(listener, (struct sockaddr*)&port, sizeof port);
+  } else {
+    strncpy(path.sun_path, where, sizeof path.sun_path - 1);
+    bound = bind(listener, (struct sockaddr*)&path, sizeof path);
   }
+  if (bound < 0 || listen(listener, 4096) < 0) {
+    perror(where);
+    exit(1);
+  }
+  return listener;
+}
+
+int main(int argc, char** argv) {
+  if (argc < 3) return 64;
+  size_t bytes = 0;
+  for (int i = 3; i < argc; ++i) {
+    if (strcmp(argv[i], "kept") == 0) kept = 1;
+    if (strncmp(argv[i], "answer=", 7) == 0) bytes = strtoul(argv[i] + 7, NULL, 10);
+  }
+  make_answer(bytes);
+  const int listener = listen_at(argv[1]);
   for (int i = 0; i < atoi(argv[2]); ++i) {
     if (fork() == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -2,7 +2,13 @@
 
 import os
 import pathlib
+import re
+import select
+import shutil
+import signal
 import statistics
+import subprocess
+import time
 
 import procs
 
@@ -33,24 +39,69 @@ def tree_cpu_s(master):
     return reaped + cpu_ns([master, *workers(master)]) / 1e9
 
 
+def pss_kb(pid):
+    """Memory of a process, pages that it shares counted in parts."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith("Pss:")).split()[1])
+
+
 def pss_mb(master):
     """Memory of a master and its workers, shared pages counted once."""
-    total = 0
-    for pid in [master, *workers(master)]:
-        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += int(next(line for line in text.splitlines() if line.startswith("Pss:")).split()[1])
-    return total / 1024
+    return sum(pss_kb(pid) for pid in [master, *workers(master)]) / 1024
 
 
-def wait_idle(master, count, but=(), limit_s=30):
+def wait_idle(master, count, but=(), limit_s=60):
     """Until there are `count` workers, other than `but`, and each of them sleeps: in accept."""
     def all_sleep():
         pids = [pid for pid in workers(master) if pid not in but]
         if len(pids) != count:
             return False
-        states = [procs.process(pid) for pid in pids]
+        states = (procs.process(pid) for pid in pids)
         return all(one is not None and one.state == "S" for one in states)
     procs.wait_until(all_sleep, f"{count} idle workers", limit_s)
+
+
+def pause(seconds):
+    """Lets the machine work for a time that is itself a part of what is measured."""
+    select.poll().poll(seconds * 1000)
+
+
+def idle_cpu_ms(pid, seconds):
+    """CPU time a second of a process that has nothing to do."""
+    before, began = cpu_ns([pid]), time.monotonic()
+    pause(seconds)
+    return (cpu_ns([pid]) - before) / 1e6 / (time.monotonic() - began)
+
+
+def system_calls(folder, pids, work):
+    """Calls that the processes make while work() runs; None where strace is not to be had."""
+    if not shutil.which("strace"):
+        return None
+    out = folder / "calls"
+    command = ["strace", "-f", "-c", "-o", out, *(word for pid in pids for word in ("-p", str(pid)))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+        try:
+            attached = 0
+            while attached < len(pids):
+                line = tracer.stderr.readline()
+                if not line:
+                    return None  # it may not
+                attached += "attached" in line
+            work()
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.wait(10)
+    total = re.search(r"^\s*100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s+(?:\d+\s+)?total$", out.read_text(),
+                      re.M)
+    return int(total.group(1))
+
+
+def tree(pid):
+    """A process and its living descendants; all of them have one thread."""
+    found = [pid]
+    for one in found:
+        found += workers(one)
+    return found
 
 
 def middle(values):
@@ -59,4 +110,6 @@ def middle(values):
 
 def spread(values, digits=2):
     """'median (least - most)'."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
     return f"{middle(values):.{digits}f} ({min(values):.{digits}f} - {max(values):.{digits}f})"

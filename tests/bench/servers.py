@@ -5,19 +5,23 @@ import json
 import os
 import pathlib
 import re
-import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 
-import fastcgi
+import procs
 from daemon import Daemon
 
 HERE = pathlib.Path(__file__).resolve().parent
 USER = "www-data"  # of the workers, when root measures
-PHP_FPM = shutil.which("php-fpm8.2", path="/usr/sbin:/usr/bin:" + os.environ.get("PATH", ""))
+PATH = "/usr/sbin:/usr/bin:" + os.environ.get("PATH", "")
+PHP_FPM = shutil.which("php-fpm8.2", path=PATH)
+PHP_CGI = shutil.which("php-cgi", path=PATH)
+SPAWN_FCGI = shutil.which("spawn-fcgi", path=PATH)
+FCGIWRAP = shutil.which("fcgiwrap", path=PATH)
 
 
 class Wrong(Exception):
@@ -28,7 +32,8 @@ class Bench:
     """The folder with the compiled helpers; the servers under way. A context: leaves nothing."""
 
     def __init__(self, build):
-        self.program = pathlib.Path(build).resolve() / "fpm" / "fpm"
+        self.build = pathlib.Path(build).resolve()
+        self.program = self.build / "fpm" / "fpm"
         self.daemons = []  # as support/daemon.py wants it
         self._stack = contextlib.ExitStack()
         self._number = 0
@@ -37,18 +42,29 @@ class Bench:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="fpm-bench-"))
         self._stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
         os.chmod(self.dir, 0o755)
-        self.client = self._compile("client")
-        self.limit = self._compile("limit")
         return self
 
     def __exit__(self, *_):
         self._stack.close()
 
-    def _compile(self, source, name=None, *defines):
+    def compiled(self, source, name=None, *options):
+        """A program of this folder; None where it cannot be compiled (a library is missing)."""
         target = self.dir / (name or source)
-        subprocess.run(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", *defines,
-                        HERE / f"{source}.c", "-o", target], check=True)
-        return target
+        if not target.exists():
+            done = subprocess.run(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", HERE / f"{source}.c",
+                                   "-o", target, *options], stderr=subprocess.PIPE, text=True,
+                                  check=False)
+            if done.returncode != 0 and not options:
+                raise Wrong(done.stderr)
+        return target if target.exists() else None
+
+    @property
+    def limit(self):
+        return self.compiled("limit", "limit", "-static")
+
+    @property
+    def libfcgi_hello(self):
+        return self.compiled("hello", "hello", "-lfcgi")
 
     def folder(self):
         self._number += 1
@@ -57,16 +73,27 @@ class Bench:
         os.chmod(path, 0o755)
         return path
 
+    def cgi_script(self, sleep_ms=0):
+        return self.compiled("script", f"wait{sleep_ms}", "-static", f"-DSLEEP_MS={sleep_ms}")
+
+    def php_script(self, name, text):
+        path = self.dir / f"{name}.php"
+        path.write_text(f"<?php {text}\n")
+        return path
+
     def script(self, kind, sleep_ms=0):
         """What says hello after a while, as a program for fpm, in PHP for php-fpm."""
-        path = self.dir / (f"wait{sleep_ms}" + (".php" if kind == "php-fpm" else ""))
-        if path.exists():
-            return path
         if kind == "php-fpm":
-            path.write_text(f"<?php usleep({sleep_ms * 1000}); echo 'hello';\n")
-        else:
-            self._compile("script", path.name, f"-DSLEEP_MS={sleep_ms}")
-        return path
+            return self.php_script(f"wait{sleep_ms}", f"usleep({sleep_ms * 1000}); echo 'hello';")
+        return self.cgi_script(sleep_ms)
+
+    def has_handler(self, lines):
+        """Whether this fpm takes a pool with these lines."""
+        folder = self.folder()
+        config = folder / "fpm.conf"
+        config.write_text(pool_text("www", lines, f"{folder}/www.sock"))
+        return subprocess.run([self.program, "-t", "-y", config], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, check=False).returncode == 0
 
     @contextlib.contextmanager
     def server(self, kind, pools, **options):
@@ -81,47 +108,90 @@ class Bench:
             self.daemons.remove(server.daemon)
             shutil.rmtree(server.dir, ignore_errors=True)
 
-    def ask(self, address, params, expected, clients=1, total=1):
-        """What the client says of its requests, see client.c. Wrong unless every answer is right."""
-        file = self.dir / "request"
-        file.write_bytes(fastcgi.request(params))
-        words = [self.client, address, file, clients, total, expected]
-        done = subprocess.run([str(word) for word in words], capture_output=True, text=True,
-                              timeout=120, check=False)
-        if done.returncode != 0:
+    @contextlib.contextmanager
+    def peer(self, command, address, environment=None):
+        """A program that serves at the address until it is ended, workers and all: its pid."""
+        with subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              env=dict(os.environ, **(environment or {})),
+                              start_new_session=True) as process:
+            try:
+                procs.wait_until(lambda: answers(address), f"{command[0]} to listen", 20)
+                yield process.pid
+            finally:
+                process.stdin.close()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+
+    def spawn_fcgi(self, address, *command, **environment):
+        """peer() of a FastCGI program under spawn-fcgi."""
+        where = ["-s", address] if "/" in address else ["-a", *address.split(":")[:1], "-p",
+                                                         address.rpartition(":")[2]]
+        return self.peer([SPAWN_FCGI, "-n", "-b", 4096, *where, "--", *command], address, environment)
+
+    def load(self, address, *words, check=True):
+        """What fcgi-bench says. Wrong unless every answer is right."""
+        command = [self.build / "tools" / "fcgi-bench", "--json", *words, address]
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
+                              timeout=300, check=False)
+        if not done.stdout:
             raise Wrong(f"{address}: {done.stderr}")
         said = json.loads(done.stdout)
-        if said["right"] != total:
-            raise Wrong(f"{address}: {said['right']} of {total} answers are right: {said}")
+        if check and said["failed"]:
+            raise Wrong(f"{address}: {' '.join(map(str, words))}: {said}")
         return said
+
+
+def pool_text(name, lines, address):
+    text = [f"[{name}]", f"listen = {address}"]
+    if "/" in address:
+        text.append("listen.mode = 0666")
+    if os.geteuid() == 0:
+        text += [f"user = {USER}", f"group = {USER}"]
+    return re.sub(r"^\s+", "", "\n".join([*text, lines]), flags=re.M) + "\n"
+
+
+def answers(address):
+    family = socket.AF_UNIX if "/" in address else socket.AF_INET
+    host, _, port = address.rpartition(":")
+    with socket.socket(family) as probe:
+        try:
+            probe.connect(address if "/" in address else (host, int(port)))
+            return True
+        except OSError:
+            return False
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Server:
     """fpm or php-fpm. pools: {name: lines}; both read the same format."""
 
-    def __init__(self, bench, kind, pools, global_lines="", listen=None):
-        """listen: where its one pool listens, instead of on a UNIX socket."""
+    def __init__(self, bench, kind, pools, global_lines="", listen=None, tcp=False):
+        """listen: where its one pool listens; tcp: each pool at a port of its own."""
         self.kind, self.dir = kind, bench.folder()
-        self.listen = listen or f"{self.dir}/www.sock"
+        self.addresses = {name: f"127.0.0.1:{free_port()}" if tcp else f"{self.dir}/{name}.sock"
+                          for name in pools}
+        if listen:
+            self.addresses["www"] = listen
+        self.listen = self.addresses.get("www")
         config = self.dir / "fpm.conf"
-        config.write_text(self._text(pools, global_lines))
+        head = f"[global]\nerror_log = {self.dir}/log\ndaemonize = no\n{global_lines}\n"
+        if kind == "fpm":
+            head += f"control.socket = {self.dir}/fpm.ctl\n"
+        config.write_text(head + "".join(pool_text(name, lines, self.addresses[name])
+                                         for name, lines in pools.items()))
         program = PHP_FPM if kind == "php-fpm" else bench.program
         self._began = time.monotonic()
         self.daemon = Daemon(bench, kind, [program, "-F", "-O", "-y", config], cwd=self.dir)
         self.pid = self.daemon.pid
 
-    def _text(self, pools, global_lines):
-        lines = ["[global]", f"error_log = {self.dir}/log", "daemonize = no", global_lines]
-        for name, text in pools.items():
-            lines += [f"[{name}]", f"listen = {self.listen if name == 'www' else self.address(name)}",
-                      "listen.mode = 0666"]
-            if os.geteuid() == 0:
-                lines += [f"user = {USER}", f"group = {USER}"]
-            lines.append(text)
-        return re.sub(r"^\s+", "", "\n".join(lines), flags=re.M) + "\n"
-
     def address(self, pool="www"):
-        return f"{self.dir}/{pool}.sock"
+        return self.addresses[pool]
 
     @property
     def connect_to(self):
@@ -134,39 +204,17 @@ class Server:
         self.daemon.wait_line("ready to handle connections", 60)
         self.ready_ms = (time.monotonic() - self._began) * 1000
 
-    def stays(self, seconds):
-        """Waits that long; Wrong if the server ends."""
-        if self._ended_within(seconds):
-            raise Wrong(f"{self.kind} has ended: {self.daemon.text[-2000:]}")
-
-    def _ended_within(self, seconds):
-        handle = os.pidfd_open(self.pid)
-        try:
-            poll = select.poll()
-            poll.register(handle, select.POLLIN)
-            return bool(poll.poll(seconds * 1000))
-        finally:
-            os.close(handle)
-
     def stop(self):
         """Sets `stop_ms`: from TERM to its end."""
         began = time.monotonic()
+        if not self.daemon.running():
+            raise Wrong(f"{self.kind} has ended: {self.daemon.text[-2000:]}")
         os.kill(self.pid, signal.SIGTERM)
-        if not self._ended_within(30):
-            raise Wrong(f"{self.kind} does not stop")
+        self.daemon.wait_exit(60)
         self.stop_ms = (time.monotonic() - began) * 1000
-        self.daemon.wait_exit()
 
 
-@contextlib.contextmanager
-def limit_server(bench, workers):
-    """The floor, see limit.c: (pid, address)."""
-    address = str(bench.folder() / "limit.sock")
-    with subprocess.Popen([bench.limit, address, str(workers)], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as process:
-        try:
-            if process.stdout.readline() != b"ready\n":
-                raise Wrong("limit does not start")
-            yield process.pid, address
-        finally:
-            process.stdin.close()
+def limit_server(bench, workers, *how, tcp=False):
+    """The floor, see limit.c: peer(), and its address."""
+    address = f"127.0.0.1:{free_port()}" if tcp else str(bench.folder() / "limit.sock")
+    return bench.peer([bench.limit, address, workers, *how], address), address
