@@ -139,6 +139,7 @@ class Master::Loop final : public Orders {
   void relieve(Running& running);
   void tell_process_max(const Running& running);
   int room() const;
+  bool gives_way(const Running& running);
   void recount(Running& running);
   void tick();
   os::Activity activity() const;

@@ -108,6 +108,16 @@ int Master::Loop::room() const {
   return limit == 0 ? std::numeric_limits<int>::max() : std::max(0, limit - workers_);
 }
 
+/// process.max holds back a generation that starts: what becomes free is for that one, else the old
+/// one would fill up again with what it gave up, and no reload ever ended.
+bool Master::Loop::gives_way(const Running& running) {
+  if (global_.process_max == 0 || !reload_ || running.starting) return false;
+  return std::any_of(reload_->starting.begin(), reload_->starting.end(), [this](GenerationId id) {
+    const Running* const starting = find(id);
+    return starting != nullptr && starting->pool.held_back();
+  });
+}
+
 /// The one place where a generation is brought to what it wants; called whenever something may have
 /// changed for it.
 void Master::Loop::look(GenerationId id) {
@@ -117,7 +127,7 @@ void Master::Loop::look(GenerationId id) {
   check_deadlines(running);
   if (running.pool.draining()) return;
   const auto state = running.pool.account()->state();
-  const bool again = running.pool.grow(Clock::now(), room());
+  const bool again = running.pool.grow(Clock::now(), gives_way(running) ? 0 : room());
   recount(running);
   watch_generation(running);
   tell_process_max(running);

@@ -88,7 +88,8 @@ void Pool::serves_alone() {
 
 bool Pool::first_workers_serve() const {
   const scoreboard::Board::Counts counts = board_.counts();
-  return !retry_at_ && !held_back_ && workers_ <= counts.idle + counts.active;
+  const bool enough = !held_back_ || workers_ > 0;  // process.max: the others follow
+  return !retry_at_ && enough && workers_ <= counts.idle + counts.active;
 }
 
 void Pool::use_output_log() const {

@@ -81,7 +81,7 @@ class Pool {
   void start(Clock::time_point now, int room, int least = 0, bool told = false);
   /// The old generation goes.
   void serves_alone();
-  /// The workers of start() have all reached accept.
+  /// The workers of start() have all reached accept, or those for which process.max has room.
   bool first_workers_serve() const;
   /// A worker could not be started, or ended before it reached accept, since the last success.
   bool fails_to_start() const { return retry_at_.has_value(); }

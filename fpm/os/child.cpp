@@ -330,11 +330,16 @@ std::vector<Place> places_of(pid_t pid) {
 }
 
 std::string whereabouts(pid_t pid) {
+  constexpr std::size_t kShown = 120;  // of a command: three of them are to fit into a line of the log
   std::string text;
   for (const Place& place : places_of(pid)) {
     if (!text.empty()) text += "; its child ";
     text += "pid " + std::to_string(place.pid) + " (" + place.name + ") " + place.waits;
+    if (!place.command.empty()) text += ": " + place.command.substr(0, kShown);
   }
+  // Names and commands are what strangers like them to be.
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
   return text;
 }
 

@@ -121,9 +121,9 @@ struct Place {
 /// three. What they hold was chosen by strangers. Does not block. Source: proc(5) wchan, syscall.
 std::vector<Place> places_of(pid_t pid);
 
-/// The same in words for the log: "pid 7 (sh) waits in do_wait (system call wait4); its child pid 8
-/// (sleep) waits in hrtimer_nanosleep (system call clock_nanosleep)". Says so if that may not be
-/// read.
+/// The same in words for the log: "pid 7 (sh) waits in do_wait (system call wait4): sh -c run; its
+/// child pid 8 (sleep) waits in hrtimer_nanosleep (system call clock_nanosleep): sleep 9". Says so if
+/// that may not be read. Holds no control characters.
 std::string whereabouts(pid_t pid);
 
 }  // namespace fpm::os

@@ -132,6 +132,12 @@ struct PoolSnapshot {
   HistogramSnapshot queue_wait;
 };
 
+/// The pool's state in a word. One that is taken out of service drains as long as it has workers.
+constexpr std::string_view state_word(const PoolSnapshot& pool) {
+  if (pool.state == PoolState::drained && pool.idle + pool.active > 0) return "draining";
+  return pool_state_name(pool.state);
+}
+
 /// Adds what is alive of a generation that drains to the snapshot of the one that serves.
 void merge(PoolSnapshot& into, const PoolSnapshot& draining);
 

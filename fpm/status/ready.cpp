@@ -10,7 +10,7 @@ std::string unready_reason(const scoreboard::PoolSnapshot& pool, const ReadyLimi
                            const scoreboard::HistogramSnapshot& recent_wait) {
   using scoreboard::PoolState;
   if (pool.state == PoolState::failing) return "its workers do not start";
-  if (pool.state != PoolState::serving) return std::string(pool_state_name(pool.state));
+  if (pool.state != PoolState::serving) return std::string(state_word(pool));
   // An ondemand pool starts one when a client comes.
   if (pool.process_manager != "ondemand" && pool.idle + pool.active == 0) return "no worker";
   if (limits.queue > 0 && pool.listen_queue.value_or(0) > limits.queue) {

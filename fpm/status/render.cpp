@@ -134,7 +134,7 @@ void extended_cells(const PoolSnapshot& pool, Format format, Scratch& scratch, E
     const bool text = format == Format::text || format == Format::html;
     each(Cell{"last reload", Kind::number, text ? "-" : "0"});
   }
-  each(Cell{"state", Kind::string, pool_state_name(pool.state)});
+  each(Cell{"state", Kind::string, scoreboard::state_word(pool)});
 }
 
 /// Calls `each(Cell)` for the fields of a pool, in php-fpm's order.
@@ -165,7 +165,8 @@ std::string_view or_dash(std::string_view value) { return value.empty() ? "-" : 
 
 /// The same for the fields of a worker.
 template <class Each>
-void worker_cells(const WorkerSnapshot& worker, Clock::time_point now, Format format, Each each) {
+void worker_cells(const WorkerSnapshot& worker, Clock::time_point now, Format format,
+                  bool extended, Each each) {
   Scratch scratch(format);
   const auto number = [&](std::string_view name, auto value) {
     each(Cell{name, Kind::number, scratch.number(value)});
@@ -184,6 +185,7 @@ void worker_cells(const WorkerSnapshot& worker, Clock::time_point now, Format fo
   each(Cell{"script", Kind::string, or_dash(worker.script)});
   each(Cell{"last request cpu", Kind::number, scratch.percent(worker.last_cpu_percent)});
   number("last request memory", worker.last_memory);
+  if (extended) number("memory", worker.memory);
 }
 
 /// The value of a cell, escaped the way of the format.
@@ -209,7 +211,8 @@ void render_text(std::string& out, const PoolSnapshot& pool, bool full, bool ext
   if (!full) return;
   for (const WorkerSnapshot& worker : pool.workers) {
     out += "\n************************\n";
-    worker_cells(worker, pool.now, Format::text, [&](const Cell& cell) { text_row(out, cell); });
+    worker_cells(worker, pool.now, Format::text, extended,
+                 [&](const Cell& cell) { text_row(out, cell); });
   }
 }
 
@@ -235,7 +238,7 @@ void render_json(std::string& out, const PoolSnapshot& pool, bool full, bool ext
     for (const WorkerSnapshot& worker : pool.workers) {
       if (&worker != &pool.workers.front()) out += ',';
       out += '{';
-      worker_cells(worker, pool.now, Format::json,
+      worker_cells(worker, pool.now, Format::json, extended,
                    [&](const Cell& cell) { json_member(out, cell); });
       out.back() = '}';
     }
@@ -266,7 +269,7 @@ void render_xml(std::string& out, const PoolSnapshot& pool, bool full, bool exte
     out += "<processes>\n";
     for (const WorkerSnapshot& worker : pool.workers) {
       out += "<process>";
-      worker_cells(worker, pool.now, Format::xml,
+      worker_cells(worker, pool.now, Format::xml, extended,
                    [&](const Cell& cell) { xml_element(out, cell); });
       out += "</process>\n";
     }
@@ -283,14 +286,14 @@ constexpr std::string_view kHtmlHead =
     "<body>\n"
     "<table>\n";
 
-void html_workers(std::string& out, const PoolSnapshot& pool) {
+void html_workers(std::string& out, const PoolSnapshot& pool, bool extended) {
   out += "<table border=\"1\">\n<tr>";
-  worker_cells(WorkerSnapshot{}, {}, Format::html,
+  worker_cells(WorkerSnapshot{}, {}, Format::html, extended,
                [&](const Cell& cell) { out.append("<th>").append(cell.name).append("</th>"); });
   out += "</tr>\n";
   for (const WorkerSnapshot& worker : pool.workers) {
     out += "<tr>";
-    worker_cells(worker, pool.now, Format::html, [&](const Cell& cell) {
+    worker_cells(worker, pool.now, Format::html, extended, [&](const Cell& cell) {
       out += "<td>";
       append_value(out, cell, append_markup);
       out += "</td>";
@@ -308,7 +311,7 @@ void render_html(std::string& out, const PoolSnapshot& pool, bool full, bool ext
     out += "</td></tr>\n";
   });
   out += "</table>\n";
-  if (full) html_workers(out, pool);
+  if (full) html_workers(out, pool, extended);
   out += "</body></html>";
 }
 

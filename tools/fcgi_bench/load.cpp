@@ -1,6 +1,7 @@
 #include "tools/fcgi_bench/load.hpp"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,6 +24,16 @@
 namespace fcgi_bench {
 
 namespace {
+
+volatile sig_atomic_t g_end = 0;
+
+/// Ctrl-C ends the load and shows what was measured; a second one ends the program.
+void end_when_asked() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { g_end = 1; };
+  action.sa_flags = SA_RESETHAND;
+  for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
+}
 
 using Clock = std::chrono::steady_clock;
 using fpm::os::UniqueFd;
@@ -76,6 +87,7 @@ class Load {
 
  private:
   bool more_to_come() const {
+    if (g_end != 0) return false;
     return total_ > 0 ? made_ < total_ : now_ < began_ + options_.duration;
   }
   void make_due();
@@ -116,7 +128,9 @@ Report Load::run() {
   const double server_cpu = tree_cpu_s(options_.trees);
   began_ = now_ = Clock::now();
   next_tick_ = began_ + kTick;
+  end_when_asked();
   while (more_to_come() || busy_ > 0 || !due_.empty()) {
+    if (g_end != 0) due_.clear();
     make_due();
     start_some();
     for (const Waiter::Ready& ready : waiter_.wait(longest_wait())) {

@@ -145,7 +145,7 @@ Row worker_row(const Seen& seen, const Whereabouts& waits_in) {
           seen.busy ? duration(seen.in_request) : "-",
           fmt::format("{}s", number(worker, "start since")),
           count(worker, "requests"),
-          size(number(worker, "memory")),
+          number(worker, "memory") == 0 ? "-" : size(number(worker, "memory")),
           query};
 }
 

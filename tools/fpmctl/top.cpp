@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 
 #include "tools/fpmctl/show.hpp"
@@ -43,11 +44,49 @@ class Screen {
   termios before_{};
 };
 
-std::string waits_in(long pid) {
-  std::ifstream file(fmt::format("/proc/{}/wchan", pid));
+std::string first_word(const std::string& path) {
+  std::ifstream file(path);
+  std::string word;
+  file >> word;
+  return word;
+}
+
+/// The process at the end of the line of first children: what a worker waits for is its script, and
+/// that may wait for another program.
+long innermost(long pid) {
+  constexpr int kDepth = 8;
+  for (int i = 0; i < kDepth; ++i) {
+    const std::string child = first_word(fmt::format("/proc/{0}/task/{0}/children", pid));
+    const long next = std::strtol(child.c_str(), nullptr, 10);
+    if (next <= 0) break;
+    pid = next;
+  }
+  return pid;
+}
+
+std::string name_of(long pid) {
+  std::ifstream file(fmt::format("/proc/{}/comm", pid));
   std::string name;
-  if (!(file >> name) || name == "0") return "-";
+  std::getline(file, name);
   return name;
+}
+
+/// Where in the kernel; "-" where that may not be read.
+std::string place_of(long pid) {
+  const std::string channel = first_word(fmt::format("/proc/{}/wchan", pid));
+  if (!channel.empty() && channel != "0") return channel;
+  std::ifstream file(fmt::format("/proc/{}/status", pid));
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("State:\tR")) return "running";
+  }
+  return "-";
+}
+
+/// A worker's place in the kernel, or that of the script it waits for with its name.
+std::string waits_in(long pid) {
+  const long inner = innermost(pid);
+  if (inner == pid) return place_of(pid);
+  return name_of(inner) + ": " + place_of(inner);
 }
 
 /// Draws one look. @return what is wrong; empty: nothing.

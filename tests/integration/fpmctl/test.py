@@ -1,17 +1,24 @@
 """fpmctl and the control socket of a running fpm."""
 
+import fcntl
 import json
 import os
 import re
+import select
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import threading
+import time
 
 import fastcgi
 import procs
 from case import mode_of, needs_root
-from fpm import is_root, run_once
+from fpm import SERVICE_USER, free_port, is_root, run_once
+from gate import WAITING_SCRIPT, Gate
+from reporter import POOL as WAITING_POOL, Reporter, fill, release
 
 POOL = "ping.path = /ping\npm.status_path = /status\n"
 CGI = POOL + "cgi.root = {dir}/cgi\n"
@@ -61,6 +68,31 @@ def test_it_is_found_by_the_configuration(case):
     assert done.returncode == 0, done
 
 
+def test_it_is_found_where_it_is_by_default(case):
+    """Of a user: below XDG_RUNTIME_DIR."""
+    there = {"XDG_RUNTIME_DIR": str(case.dir)}
+    user = SERVICE_USER if is_root() else None
+    fpm = case.fpm({"www": POOL}, as_user=user, environment=there)
+    command = [case.build / "tools" / "fpmctl", "version"]
+    if user:
+        command = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups", *command]
+    for environment, status in ((there, 0), ({"XDG_RUNTIME_DIR": f"{case.dir}/none"}, 2)):
+        done = subprocess.run(command, text=True, capture_output=True, timeout=20, check=False,
+                              env=dict(os.environ, **case.sanitizer_environment(), **environment))
+        assert done.returncode == status, done
+    assert mode_of(case.dir / "fpm.ctl") == 0o600
+    fpm.stop()
+    assert not (case.dir / "fpm.ctl").exists()
+
+
+def test_without_a_control_socket_there_is_no_answer(case):
+    fpm = case.fpm({"www": POOL}, "control.socket = off")
+    done = subprocess.run([case.build / "tools" / "fpmctl", "-y", fpm.config, "status"], text=True,
+                          capture_output=True, timeout=20, check=False)
+    assert done.returncode == 2 and "off" in done.stderr, done
+    fastcgi.ping(fpm.address())
+
+
 def test_status_shows_all_pools(case):
     fpm = fpm_with_control(case, {"www": POOL, "other": POOL + "pm = ondemand\n"})
     fastcgi.ping(fpm.address("www"))
@@ -103,13 +135,14 @@ def test_drain_and_resume(case):
     procs.wait_until(lambda: status(case)["www"]["active processes"] == 1, "the request runs")
     assert ctl(case, "drain", "www") == (0, "the pool drains\n")
     assert not os.path.exists(fpm.address()), "the socket is still there"
-    assert status(case)["www"]["state"] == "drained"
+    assert status(case)["www"]["state"] == "draining"
     procs.wait_until(lambda: len(fpm.workers()) == 3, "the idle worker has gone")
     fastcgi.ping(fpm.address("other"))
     gate.write_text("done\n")
     client.join(10)
     assert answers and answers[0].body == b"done\n"
     fpm.wait_workers(2)
+    assert status(case)["www"]["state"] == "drained"
     assert ctl(case, "drain", "www")[0] == 1
     # A reload leaves it as it is.
     assert ctl(case, "reload")[0] == 0
@@ -119,6 +152,43 @@ def test_drain_and_resume(case):
     assert status(case)["www"]["state"] == "serving"
     assert ctl(case, "resume", "www")[0] == 1
     assert ctl(case, "resume", "none")[0] == 1
+
+
+def test_a_drained_pool_is_not_ready(case):
+    case.script("cgi/wait", WAITING_SCRIPT)
+    gate = Gate(case)
+    reporter = Reporter(case, {"www": WAITING_POOL, "other": WAITING_POOL},
+                        f"control.socket = {case.dir}/ctl")
+    assert reporter.get("/ready").status == 200
+    busy = fill(reporter.fpm, case, 1)
+    assert ctl(case, "drain", "www")[0] == 0
+    wait_ready(reporter, 503, b"www: not ready, draining\nother: ready\n")
+    assert reporter.get("/ready?pool=other").status == 200
+    release(gate, busy)
+    wait_ready(reporter, 503, b"www: not ready, drained\nother: ready\n")
+    assert ctl(case, "resume", "www")[0] == 0
+    wait_ready(reporter, 200, b"www: ready\nother: ready\n")
+    fastcgi.ping(reporter.fpm.address())
+
+
+def wait_ready(reporter, status, text):
+    def look():
+        answer = reporter.get("/ready")
+        return (answer.status, answer.body) == (status, text)
+    procs.wait_until(look, f"/ready to be {status} {text}", 10)
+
+
+def test_drain_closes_a_tcp_address_and_resume_opens_it(case):
+    fpm = fpm_with_control(case, {"www": POOL + f"listen = 127.0.0.1:{free_port()}\n"})
+    assert ctl(case, "drain", "www")[0] == 0
+    procs.wait_until(lambda: not fpm.workers(), "its workers have gone")
+
+    def refused():
+        with socket.socket() as probe:
+            return probe.connect_ex(fpm.address()) != 0
+    procs.wait_until(refused, "nobody listens any more")
+    assert ctl(case, "resume", "www")[0] == 0
+    fastcgi.ping(fpm.address())
 
 
 def test_logs_are_reopened(case):
@@ -167,6 +237,86 @@ def test_top_sees_workers_that_are_stuck(case):
     assert code == 0, text
     assert len(re.findall(r"^www +\d+ +Running .* GET /slow.cgi", text, re.M)) == 2, text
     assert "\x1b" not in text
+
+
+def test_top_says_what_a_stuck_script_waits_for(case):
+    case.script("cgi/slow.cgi", "#!/bin/sh\nsleep 60\n:\n")
+    fpm = fpm_with_control(case, {"www": CGI})
+    with fastcgi.Connection(fpm.address()) as slow:
+        slow.send(fastcgi.request(fastcgi.params_for("/slow.cgi", f"{case.dir}/cgi/slow.cgi")))
+
+        def look():
+            code, text = ctl(case, "top", "-b")
+            assert code == 0, text
+            # Where the kernel does not tell us, a dash stands there.
+            return re.search(r"^www +\d+ +Running +sleep: (\S*nanosleep\S*|-) +\d+\.\ds ", text, re.M)
+        procs.wait_until(look, "top shows the sleep", 10)
+
+
+class Terminal:
+    """fpmctl top on a terminal of 30 lines of 100 columns."""
+
+    def __init__(self, case, *words):
+        ours, theirs = os.openpty()
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self.fd, self.text = ours, ""
+        self.before = termios.tcgetattr(ours)
+        self.process = subprocess.Popen(
+            [case.build / "tools" / "fpmctl", "-s", f"{case.dir}/ctl", "top", *words],
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            env=dict(os.environ, **case.sanitizer_environment()))
+        os.close(theirs)
+        case.defer(self.end)
+
+    def wait_for(self, pattern, after=0):
+        """Reads until the text has it."""
+        end = time.monotonic() + 20
+        while not (found := re.search(pattern, self.text[after:])):
+            assert time.monotonic() < end, f"no {pattern} in {self.text[after:]!r}"
+            if select.select([self.fd], [], [], 0.5)[0]:
+                try:
+                    self.text += os.read(self.fd, 65536).decode(errors="replace")
+                except OSError as error:  # the other side has closed
+                    raise AssertionError(f"no {pattern} in {self.text[after:]!r}") from error
+        return found
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.fd)
+
+
+def test_top_on_a_terminal_is_live_and_leaves_it_as_it_was(case):
+    case.script("cgi/slow.cgi", "#!/bin/sh\nexec sleep 60\n")
+    fpm = fpm_with_control(case, {"www": CGI})
+    terminal = Terminal(case, "-d", "0.2")
+    terminal.wait_for(r"\x1b\[\?1049h")
+    terminal.wait_for(r"POOL +PID +STATE +WAITS IN +FOR +AGE +REQUESTS +MEMORY +REQUEST")
+    assert not termios.tcgetattr(terminal.fd)[3] & (termios.ECHO | termios.ICANON)
+    params = fastcgi.params_for("/slow.cgi", f"{case.dir}/cgi/slow.cgi",
+                                QUERY_STRING="long=" + "x" * 200)
+    with fastcgi.Connection(fpm.address()) as slow:
+        slow.send(fastcgi.request(params))
+        terminal.wait_for(r"www +\d+ +Running [^\r]* GET /slow.cgi\?long=x")
+        mark = len(terminal.text)
+        terminal.wait_for(r"\x1b\[H(?s:.*)\x1b\[H", mark)  # it goes on
+        for line in re.split(r"\r\n|\x1b\[[0-9?]*[a-zA-Z]", terminal.text):
+            assert len(line) <= 100, line
+    os.write(terminal.fd, b"q")
+    assert terminal.process.wait(10) == 0
+    terminal.wait_for(r"\x1b\[\?1049l", mark)
+    assert termios.tcgetattr(terminal.fd) == terminal.before
+
+
+def test_top_ends_when_the_instance_does(case):
+    fpm = fpm_with_control(case, {"www": POOL})
+    terminal = Terminal(case, "-d", "0.2")
+    terminal.wait_for("WAITS IN")
+    fpm.stop()
+    assert terminal.process.wait(20) == 2
+    terminal.wait_for(r"fpmctl: ")
+    assert termios.tcgetattr(terminal.fd) == terminal.before
 
 
 def test_rubbish_is_refused_and_dropped_while_others_are_served(case):

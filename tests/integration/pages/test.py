@@ -6,6 +6,7 @@ import shutil
 import signal
 
 import fastcgi
+import procs
 from case import plain_only
 from daemon import Daemon
 from fpm import SERVICE_USER, free_port, is_root
@@ -47,18 +48,64 @@ def mask_row(row):
     return "|".join(cells)
 
 
-def pages(port):
-    address = ("127.0.0.1", port)
+class Asker:
+    """Asks a pool with one worker, each time when that waits in accept: no client waits in the queue,
+    which both pools would show."""
+
+    def __init__(self, address, master):
+        self.address = address
+        self.master = master
+        self.wait_accepting()
+
+    def wait_accepting(self):
+        procs.wait_until(self.accepts, "the worker accepts", 10)
+
+    def accepts(self):
+        return any(procs.process(pid).state == "S" and waits_in_accept(pid)
+                   for pid in procs.children(self.master))
+
+    def ask(self, params, body=b""):
+        with fastcgi.Connection(self.address) as client:
+            client.send(fastcgi.request(params, body))
+            answer = client.read_answer()
+            assert client.at_end()
+        self.wait_accepting()
+        return answer
+
+
+def waits_in_accept(pid):
+    """True where the kernel does not tell."""
+    try:
+        with open(f"/proc/{pid}/wchan", encoding="ascii") as file:
+            channel = file.read()
+    except OSError:
+        return True
+    return channel in ("", "0") or "accept" in channel or "recvmsg" in channel
+
+
+# What is asked, with what parameters and body: each is seen in the page with `full`. (Of REMOTE_USER,
+# which the front vouches for, php-fpm knows nothing.)
+ASKED = [
+    ("GET", {}, b""),
+    ("POST", {}, b"a=b&c=d"),
+    ("GET", {"HTTP_AUTHORIZATION": "Basic amFuZTpz", "SCRIPT_FILENAME": "/srv/<b>\"'&amp;/\\x"}, b""),
+    ("GET", {"REQUEST_URI": "/elsewhere?x=y"}, b""),
+]
+
+
+def pages(address, master):
+    asker = Asker(address, master)
     for number in range(3):
-        fastcgi.ask(address, fastcgi.params_for("/ping", "/srv/ping"))
-        fastcgi.ask(address, fastcgi.params_for(f"/ping?number={number}&x=<&>", "/srv/ping",
-                                                HTTP_X="y"))
+        asker.ask(fastcgi.params_for("/ping", "/srv/ping"))
+        asker.ask(fastcgi.params_for(f"/ping?number={number}&x=<&>", "/srv/ping", HTTP_X="y"))
     found = {}
-    for word in FORMATS:
-        for more in ("", "full"):
-            query = "&".join(part for part in (word, more) if part)
-            params = fastcgi.params_for("/status" + (f"?{query}" if query else ""), "/srv/status")
-            found[query or "text"] = masked(fastcgi.ask(address, params))
+    for place, (method, more, body) in enumerate(ASKED):
+        for word in FORMATS:
+            for full in ("", "full"):
+                query = "&".join(part for part in (word, full) if part)
+                params = fastcgi.params_for("/status" + (f"?{query}" if query else ""),
+                                            "/srv/status", method, body, **more)
+                found[f"{place} {query or 'text'}"] = masked(asker.ask(params, body))
     return found
 
 
@@ -74,13 +121,13 @@ def test_five_formats_are_php_fpms(case):
     theirs = Daemon(case, "php-fpm", [program, "-n", "-F", "-O", "-y", config])
     try:
         theirs.wait_line("ready to handle connections")
-        expected = pages(port)
+        expected = pages(("127.0.0.1", port), theirs.pid)
     finally:
         os.kill(theirs.pid, signal.SIGTERM)
         theirs.wait_exit()
     fpm = case.fpm({"www": POOL.format(port=free_port())})
-    got = pages(fpm.address()[1])
-    assert len(expected) == 10
+    got = pages(fpm.address(), fpm.pid)
+    assert len(expected) == 10 * len(ASKED)
     for query, page in expected.items():
         assert got[query] == page, f"{query}:\n{page}\n--- ours:\n{got[query]}"
     print(f"{len(expected)} pages are the same, {sum(map(len, expected.values()))} characters")

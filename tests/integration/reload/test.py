@@ -7,10 +7,11 @@ import socket
 import threading
 
 import fastcgi
-import load
 import procs
 from case import mode_of, needs_root, plain_only
 from fpm import SERVICE_USER, free_port
+from gate import WAITING_SCRIPT, Gate
+from reporter import Reporter, fill, release
 
 POOL = "ping.path = /ping\npm.status_path = /status\n"
 CGI = POOL + "cgi.root = {dir}/cgi\n"
@@ -136,6 +137,95 @@ def test_a_renamed_pool_keeps_its_socket(case):
     fpm.wait_workers(2)
 
 
+def test_pools_exchange_their_addresses(case):
+    fpm = case.fpm({"one": POOL, "two": POOL})
+    files = [os.stat(fpm.address(name)).st_ino for name in ("one", "two")]
+    one, two = fpm.pools["one"], fpm.pools["two"]
+    fpm.pools = {"one": one.replace("/one.sock", "/two.sock"),
+                 "two": two.replace("/two.sock", "/one.sock")}
+    rewrite(fpm)
+    reload(fpm)
+    for name in ("one", "two"):
+        page = fastcgi.ask(fpm.address(name), fastcgi.params_for("/status")).body.decode()
+        assert re.search(rf"^pool: +{name}$", page, re.M), page
+    assert [os.stat(fpm.address(name)).st_ino for name in ("two", "one")] == files
+    fpm.wait_workers(4)
+
+
+def clients_that_wait(case, fpm, count):
+    """One request that runs at the gate, and so many that wait for its worker: (gate, connections)."""
+    script, gate = case.script("cgi/wait", WAITING_SCRIPT), Gate(case)
+    clients = fill(fpm, case, 1)
+    for _ in range(count):
+        clients.append(fastcgi.Connection(fpm.address()))
+        clients[-1].send(fastcgi.request(fastcgi.params_for("/wait", script)))
+    return gate, clients
+
+
+ONE_WORKER = CGI + "env[GATE] = {dir}/gate\npm.max_children = 1\n"
+
+
+def test_who_waits_at_an_address_that_is_given_up_is_served(case):
+    for tcp in (False, True):
+        fpm = case.fpm({"www": ONE_WORKER + (f"listen = 127.0.0.1:{free_port()}\n" if tcp else "")})
+        gate, clients = clients_that_wait(case, fpm, 3)
+        old = fpm.address()
+        fpm.pools["www"] = re.sub(r"^listen = .*$", f"listen = 127.0.0.1:{free_port()}",
+                                  fpm.pools["www"], flags=re.M)
+        rewrite(fpm)
+        reload(fpm)
+        fastcgi.ping(fpm.address())
+        answers = release(gate, clients)
+        assert all(answer.stdout.endswith(b"then go\n") for answer in answers), answers
+        fpm.wait_workers(1)
+        if tcp:
+            procs.wait_until(lambda: refuses(old), "the old port is closed")
+        else:
+            assert not os.path.exists(old)
+        fpm.stop()
+        os.unlink(gate.path)
+
+
+def refuses(address):
+    with socket.socket() as probe:
+        return probe.connect_ex(address) != 0
+
+
+def test_a_socket_file_that_somebody_removed_is_there_again(case):
+    fpm = case.fpm({"www": POOL})
+    os.unlink(fpm.address())
+    reload(fpm)
+    fastcgi.ping(fpm.address())
+    fpm.wait_workers(2)
+
+
+def test_process_max_leaves_room_for_the_new_generation(case):
+    fpm = case.fpm({"www": POOL, "other": POOL}, "process.max = 4")
+    for _ in range(3):
+        before = set(fpm.workers())
+        reload(fpm)
+        procs.wait_until(lambda: len(fpm.workers()) == 4 and not before & set(fpm.workers()),
+                         "four new workers")
+    for name in ("www", "other"):
+        fastcgi.ping(fpm.address(name))
+    assert not fpm.find("ERROR"), fpm.find("ERROR")
+
+
+def test_process_max_and_a_busy_old_generation(case):
+    """There is room for one new worker only: that one serves, the second follows."""
+    case.script("cgi/wait", WAITING_SCRIPT)
+    fpm = case.fpm({"www": CGI + "env[GATE] = {dir}/gate\n"}, "process.max = 2")
+    gate, busy = Gate(case), fill(fpm, case, 1)
+    reload(fpm)
+    fastcgi.ping(fpm.address())
+    assert len(fpm.workers()) == 2
+    before = set(fpm.workers())
+    assert all(answer.stdout.endswith(b"then go\n") for answer in release(gate, busy))
+    procs.wait_until(lambda: len(fpm.workers()) == 2 and before != set(fpm.workers()),
+                     "a second new worker")
+    assert not fpm.find("ERROR"), fpm.find("ERROR")
+
+
 def test_mode_and_backlog_of_a_socket_take_effect(case):
     fpm = case.fpm({"www": POOL + "listen.mode = 0600\nlisten.backlog = 100\n"})
     before = os.stat(fpm.address()).st_ino
@@ -227,6 +317,7 @@ def test_reloads_asked_for_together_are_one(case):
 
 def test_a_draining_worker_serves_one_more_request_on_a_kept_connection(case):
     fpm = case.fpm({"www": POOL})
+    fpm_status(fpm, "total processes", 2)  # a connection is kept while another worker accepts
     request = fastcgi.request(fastcgi.params_for("/ping"), flags=1)
     with fastcgi.Connection(fpm.address()) as kept:
         kept.send(request)
@@ -241,6 +332,7 @@ def test_a_draining_worker_serves_one_more_request_on_a_kept_connection(case):
 
 def test_an_idle_kept_connection_is_closed_by_half_of_the_patience(case):
     fpm = case.fpm({"www": POOL}, "process_control_timeout = 600ms")
+    fpm_status(fpm, "total processes", 2)
     with fastcgi.Connection(fpm.address()) as kept:
         kept.send(fastcgi.request(fastcgi.params_for("/ping"), flags=1))
         kept.read_answer()
@@ -282,23 +374,34 @@ def resources(pid):
 
 @plain_only
 def test_a_hundred_reloads_leave_nothing_behind(case):
-    pools = {f"p{i}": POOL + ("pm = ondemand\n" if i % 2 else "") for i in range(4)}
-    fpm = case.fpm(pools)
-    address = fpm.address("p1")
-    seen = {}
-    for count in range(1, 101):
-        before = fpm.workers()
-        fastcgi.ping(address)  # a worker of a pool that starts them on demand
-        reload(fpm)
-        # Two static pools of two, and one worker of the pool in use.
-        procs.wait_until(lambda: len(fpm.workers()) == 5 and not set(before) & set(fpm.workers()),
+    """In the master and in the reporter, which sees them all."""
+    reporter = Reporter(case, {f"p{i}": POOL + ("pm = ondemand\n" if i % 2 else "")
+                               for i in range(4)}, f"control.socket = {case.dir}/ctl")
+    fpm, shown_by = reporter.fpm, reporter.pid()
+    seen, shown = {}, {}
+    for count in range(101):
+        before = set(fpm.workers())
+        if count > 0:
+            reload(fpm)
+        for name in ("p1", "p3"):
+            fastcgi.ping(fpm.address(name))  # a worker each of the pools that start them on demand
+        # Two static pools of two, and those two.
+        procs.wait_until(lambda: len(fpm.workers()) == 6 and
+                         (count == 0 or not before & set(fpm.workers())),
                          f"new workers after reload {count}", 10)
-        if count in (10, 100):
-            seen[count] = resources(fpm.pid)
-    fds, _, mappings, pss = seen[10]
-    print(f"after 10 reloads {seen[10]}, after 100 {seen[100]} (fds, children, mappings, PSS)")
-    assert (seen[100][0], seen[100][2]) == (fds, mappings), seen
-    assert seen[100][3] - pss < 1 << 20, seen
+        if count in (0, 10, 100):
+            procs.wait_until(lambda: all(pool["generation"] == count + 1 and
+                                         pool["total processes"] == pool["idle processes"]
+                                         for pool in reporter.json("/status")["pools"]),
+                             "the reporter knows the new generations", 10)
+            seen[count], shown[count] = resources(fpm.pid), resources(shown_by)
+    print(f"fds, children, mappings, PSS: the master {seen}, the reporter {shown}")
+    assert reporter.pid() == shown_by
+    for who in (seen, shown):
+        assert who[100][:3] == who[10][:3], who
+        assert who[100][:2] == who[0][:2], who
+        assert who[100][3] - who[10][3] < 1 << 20, who
+    assert seen[100][2] == seen[0][2], seen
 
 
 @plain_only
@@ -321,41 +424,3 @@ def test_pools_that_are_reloaded_with_one_less(case):
     rewrite(fpm)
     reload(fpm)
     assert len(fpm.find("using inherited socket")) == 129 + 128
-
-
-LOADED = POOL + "pm.max_children = 20\nlisten.backlog = 511\n"
-
-
-def words_for(fpm):
-    address = fpm.address()
-    return [address if isinstance(address, str) else f"{address[0]}:{address[1]}", "-u", "/ping"]
-
-
-def test_no_request_is_lost_over_unix(case):
-    fpm = case.fpm({"www": LOADED})
-    said = load.under_reloads(case, fpm, words_for(fpm), 20)
-    assert said["sent"] == said["answered"] and said["sent"] >= 1000, said
-
-
-def test_no_request_is_lost_over_kept_tcp_connections(case):
-    fpm = case.fpm({"www": LOADED + f"listen = 127.0.0.1:{free_port()}\n"})
-    said = load.under_reloads(case, fpm, [*words_for(fpm), "-k"], 20)
-    assert said["sent"] == said["answered"] and said["sent"] >= 1000, said
-
-
-def test_behind_nginx_with_kept_connections(case):
-    fpm = case.fpm({"www": LOADED + f"listen = 127.0.0.1:{free_port()}\n"})
-    host, port = fpm.address()
-    nginx = case.nginx(None, http=f"""
-      upstream kept {{ server {host}:{port}; keepalive 16; }}
-      server {{
-        listen 127.0.0.1:{{port}};
-        location / {{
-          fastcgi_param REQUEST_METHOD $request_method; fastcgi_param SCRIPT_NAME $uri;
-          fastcgi_param QUERY_STRING $query_string; fastcgi_param CONTENT_LENGTH $content_length;
-          fastcgi_keep_conn on; fastcgi_pass kept; keepalive_requests 100000;
-        }}
-      }}""")
-    words = [f"127.0.0.1:{nginx.port}", "--http", "-k", "-u", "/ping"]
-    said = load.under_reloads(case, fpm, words, 20)
-    assert said["sent"] == said["answered"] and said["sent"] >= 1000, said

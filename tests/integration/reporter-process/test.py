@@ -67,8 +67,19 @@ def test_it_comes_back_when_it_is_killed(case):
                            "a new one is started in 250 ms")
     # The master holds the sockets: who connects now is served by the next one.
     assert reporter.pool()["accepted conn"] == 1
-    assert reporter.pid() != first
+    second = reporter.pid()
+    assert second != first
     assert read_all(client) == b""
+    # Each one that does not live long is followed later.
+    for delay in (500, 1000):
+        os.kill(second, signal.SIGKILL)
+        mark = reporter.fpm.mark()
+        procs.wait_gone(second)
+        if delay == 500:  # the 1st, 2nd, 4th, 8th are told
+            reporter.fpm.wait_line(rf"the reporter, pid {second}, exited on signal 9 \(SIGKILL\); "
+                                   f"a new one is started in {delay} ms", after=mark - 1)
+        assert reporter.pool()["accepted conn"] == 1
+        second = reporter.pid()
     reporter.fpm.stop()
 
 

@@ -10,6 +10,7 @@ import fastcgi
 import procs
 from case import needs_root, plain_only
 from fastcgi import Connection, begin, pairs, params_for, record, request, stream
+from fpm import SERVICE_USER, is_root
 
 LIMIT_S = 1.0
 POOL = ("cgi.root = {dir}/cgi\nrequest_terminate_timeout = 1s\nenv[OUT] = {dir}/out\n"
@@ -142,7 +143,30 @@ def test_the_log_says_it_in_php_fpms_words_and_where_the_script_was_stuck(case):
     shell, child = (case.dir / "out/pids").read_text().split()
     where = fpm.wait_line(rf"WARNING: .*script {script} \(pid {shell}\) is terminated: (.*)").group(1)
     assert f"pid {shell} (slow) waits" in where and f"its child pid {child} (sleep)" in where
-    assert "(system call rt_sigsuspend)" in where and "(system call clock_nanosleep)" in where, where
+    assert f"(system call rt_sigsuspend): /bin/sh {script}; " in where, where
+    assert where.endswith("(system call clock_nanosleep): sleep 1000"), where
+    fpm.stop()
+
+
+# A program that no other process of its user may look into, as ssh-agent and gpg-agent are.
+HIDDEN = """\
+#!/usr/bin/python3
+import ctypes, os, time
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+with open(os.environ["OUT"] + "/hidden", "w") as out:
+    out.write("yes")
+time.sleep(1000)
+"""
+
+
+def test_the_log_says_so_where_it_may_not_look(case):
+    case.folder("out")
+    script = case.script("cgi/hidden", HIDDEN)
+    fpm = case.fpm({"www": POOL.replace("= 1s", "= 3s")}, as_user=SERVICE_USER if is_root() else None)
+    check_504(fastcgi.ask(fpm.address(), params_for("/hidden", script), limit_s=20))
+    assert (case.dir / "out/hidden").exists()
+    where = fpm.wait_line(rf"script {script} \(pid \d+\) is terminated: (.*)").group(1)
+    assert re.search(r"waits where it may not be read|its system call may not be read", where), where
     fpm.stop()
 
 
@@ -218,9 +242,12 @@ def test_a_worker_that_ends_a_script_counts_as_busy_until_that_is_gone(case):
     script = case.script("cgi/slow", STUBBORN)
     fpm = case.fpm({"www": POOL + "pm.status_path = /status\nrequest_terminate_grace = 30s\n"})
     check_504(fastcgi.ask(fpm.address(), params_for("/slow", script)))
-    page = fastcgi.ask(fpm.address(), params_for("/status?full")).body.decode()
-    assert re.search(r"^state: +Finishing$", page, re.M), page
-    assert re.search(r"^active processes: +2$", page, re.M), page
+
+    def page():
+        return fastcgi.ask(fpm.address(), params_for("/status?full")).body.decode()
+    # The client has its answer a moment before the worker says that it goes on.
+    procs.wait_until(lambda: re.search(r"^state: +Finishing$", page(), re.M), "it finishes")
+    assert re.search(r"^active processes: +2$", page(), re.M), page()
     # TERM: the master's patience with workers is a second, so scripts have less than that.
     fpm.stop()
 

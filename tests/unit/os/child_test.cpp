@@ -213,6 +213,7 @@ TEST_CASE("where a process waits is told with its children") {
     text = whereabouts(child->pid);
   }
   CHECK(text.starts_with("pid " + std::to_string(child->pid) + " (sh)"));
+  CHECK(text.find("-c echo; cat; :; its child pid") != text.npos);
   CHECK(text.find("; its child pid ") != text.npos);
   CHECK(text.find("(cat)") != text.npos);
   in->write.reset();

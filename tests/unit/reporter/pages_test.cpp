@@ -116,7 +116,7 @@ TEST_CASE("one pool that is not ready makes 503, and its line says why") {
   pools.other.set_state(PoolState::drained);
   const Page page = pools.get("/ready");
   CHECK(page.status == 503);
-  CHECK(page.body == "www: ready\na/b c: not ready, drained\n");
+  CHECK(page.body == "www: ready\na/b c: not ready, draining\n");
   CHECK(pools.get("/ready", "pool=www").status == 200);
   pools.other.set_state(PoolState::stopping);
   CHECK(contains(pools.get("/ready").body, "a/b c: not ready, stopping\n"));

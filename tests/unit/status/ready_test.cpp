@@ -34,6 +34,8 @@ TEST_CASE("a pool is not ready in any other state") {
   pool.state = PoolState::stopping;
   CHECK(reason(pool) == "stopping");
   pool.state = PoolState::drained;
+  CHECK(reason(pool) == "draining");
+  pool.idle = 0;
   CHECK(reason(pool) == "drained");
   pool.state = PoolState::failing;
   CHECK(reason(pool) == "its workers do not start");
