@@ -192,7 +192,7 @@ def test_not_ready_while_requests_wait_too_long(case):
         params = params_for("/hello", case.dir / "cgi/hello",
                             FPM_QUEUED_AT=f"{time.time() - seconds_ago:.3f}")
         assert fastcgi.ask(reporter.fpm.address(), params).body == b"hello"
-    ask(0)
+    ask(0.1)
     assert reporter.get("/ready").status == 200
     for _ in range(5):
         ask(2)
