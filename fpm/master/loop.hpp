@@ -140,6 +140,7 @@ class Master::Loop final : public Orders {
   void tell_process_max(const Running& running);
   int room() const;
   bool gives_way(const Running& running);
+  void make_room(Running& running, int wanted);
   void recount(Running& running);
   void tick();
   os::Activity activity() const;

@@ -7,6 +7,7 @@
 #include "fpm/master/loop.hpp"
 #include "fpm/master/output.hpp"
 #include "fpm/os/process.hpp"
+#include "fpm/policy/scaling.hpp"
 
 namespace fpm::master {
 
@@ -140,6 +141,10 @@ void Master::Loop::look(GenerationId id) {
   relieve(running);
   wait_for_clients(running);
   if (running.starting) {
+    if (running.pool.held_back()) {
+      const int wanted = std::max(1, policy::workers_at_start(running.pool.config()));
+      make_room(running, wanted - running.pool.workers());
+    }
     check_start(running);
   } else if (running.pool.account()->state() == scoreboard::PoolState::failing &&
              running.pool.workers() > 0 && running.pool.first_workers_serve()) {
@@ -240,12 +245,17 @@ void Master::Loop::tick() {
     log::flush();
     std::vector<GenerationId> busy;
     for (const auto& [id, running] : running_) {
-      if (running->counted > 0 && !running->pool.draining()) busy.push_back(id);
+      if ((running->counted > 0 || running->starting) && !running->pool.draining()) {
+        busy.push_back(id);
+      }
     }
     for (const GenerationId id : busy) {
-      Running& running = *find(id);
-      running.pool.note_peaks();
-      shrink(running);
+      Running* const running = find(id);
+      if (running == nullptr) continue;
+      if (running->counted > 0) {
+        running->pool.note_peaks();
+        shrink(*running);
+      }
       look(id);
     }
   });

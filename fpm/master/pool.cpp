@@ -249,6 +249,7 @@ bool Pool::ask_to_leave(int slot, ExitCause why) {
 }
 
 void Pool::give_up_idle(int most) {
+  most -= asked_;
   for (int slot = 0; slot < board_.slots() && most > 0; ++slot) {
     if (ask_to_leave(slot, ExitCause::replaced)) --most;
   }

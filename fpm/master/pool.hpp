@@ -109,7 +109,7 @@ class Pool {
   /// again; nothing: no limit is set, or there is no worker.
   std::optional<Clock::time_point> check_deadlines();
 
-  /// Up to `most` workers that are idle go, to make room for those of a new generation.
+  /// Idle workers go, to make room for those of a new generation: until `most` are on their way.
   void give_up_idle(int most);
   /// What its workers print goes to its output_log, if it has one, else to the master's log.
   void use_output_log() const;

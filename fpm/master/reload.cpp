@@ -221,12 +221,7 @@ void Master::Loop::start_generation(GenerationId id) {
     if (const Running* const replaced = find(old)) in_use += replaced->pool.workers();
   }
   const int least = in_use > 0 ? 1 : 0;
-  const int wanted = std::max(least, policy::workers_at_start(running.pool.config()));
-  if (room() < wanted) {
-    for (const GenerationId old : running.replaces) {
-      if (Running* const replaced = find(old)) replaced->pool.give_up_idle(wanted - room());
-    }
-  }
+  make_room(running, std::max(least, policy::workers_at_start(running.pool.config())));
   running.pool.start(Clock::now(), room(), least, true);
   recount(running);
   after(running.drain, Clock::now() + kStartPatience, [this, id] {
@@ -234,6 +229,15 @@ void Master::Loop::start_generation(GenerationId id) {
     if (late != nullptr && late->starting) generation_failed(*late, "its workers do not get ready");
   });
   look(id);
+}
+
+/// Where process.max leaves none, idle workers of the old generation go first. Some may become idle later
+/// only: called again while the new one is held back.
+void Master::Loop::make_room(Running& running, int wanted) {
+  for (const GenerationId old : running.replaces) {
+    if (room() >= wanted) return;
+    if (Running* const replaced = find(old)) replaced->pool.give_up_idle(wanted - room());
+  }
 }
 
 void Master::Loop::check_start(Running& running) {

@@ -212,6 +212,20 @@ def test_process_max_leaves_room_for_the_new_generation(case):
     assert not fpm.find("ERROR"), fpm.find("ERROR")
 
 
+def test_process_max_and_an_old_generation_that_is_busy_altogether(case):
+    """The new one waits for the first old worker that is idle again, not for the next reload."""
+    case.script("cgi/wait", WAITING_SCRIPT)
+    fpm = case.fpm({"www": CGI + "env[GATE] = {dir}/gate\n"}, "process.max = 2")
+    gate, busy = Gate(case), fill(fpm, case, 2)
+    fpm.send(signal.SIGUSR2)
+    fpm.wait_line("The maximum number of processes has been reached")
+    assert len(fpm.find("ready to handle connections")) == 1
+    assert len(release(gate, busy)) == 2
+    procs.wait_until(lambda: len(fpm.find("ready to handle connections")) == 2, "the reload ends", 10)
+    fastcgi.ping(fpm.address())
+    fpm.wait_workers(2)
+
+
 def test_process_max_and_a_busy_old_generation(case):
     """There is room for one new worker only: that one serves, the second follows."""
     case.script("cgi/wait", WAITING_SCRIPT)
@@ -418,7 +432,7 @@ def test_a_hundred_reloads_leave_nothing_behind(case):
     for who in (seen, shown):
         assert who[100][3] - who[10][3] < 1 << 20, who
     # What it has of its pools' memory; the heap may be in a piece more or less.
-    assert count_memories(shown_by) == 2 * len(fpm.pools)
+    procs.wait_until(lambda: count_memories(shown_by) == 2 * len(fpm.pools), "two for each pool")
 
 
 @plain_only
