@@ -114,8 +114,9 @@ bool Pool::grow(Clock::time_point now, int room) {
   const policy::Workers seen = count();
   const policy::ScalingPlan plan = policy::plan_growth(config(), seen, room);
   held_back_ = plan.held_back;
-  tell_limit(plan.at_limit);
   spawn_some(plan.spawn, now);
+  // A crowd may be there before the first worker, with which the memory for the count is made.
+  tell_limit(plan.at_limit && static_cast<bool>(board_));
   if (board_) replace_retiring(now, room);
   return plan.again && !retry_at_;
 }

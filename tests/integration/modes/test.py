@@ -101,10 +101,14 @@ def test_ondemand_makes_as_many_workers_as_clients_and_uses_them_again(case):
     fpm.stop()
 
 
-def burst_over_the_limit(case, pool):
+def burst_over_the_limit(case, pool, at_once=False):
     crowd = Crowd(case)
     fpm = case.fpm({"www": pool.replace("max_children = 50", "max_children = 8")})
+    if at_once:  # the master's first look sees all of them, and not a worker yet
+        fpm.send(signal.SIGSTOP)
     clients = crowd.send(fpm, 60)
+    if at_once:
+        fpm.send(signal.SIGCONT)
     fpm.wait_line("WARNING: " + AT_LIMIT)
     fpm.wait_workers(8)
     crowd.let_go(60)
@@ -117,6 +121,10 @@ def burst_over_the_limit(case, pool):
 
 def test_ondemand_serves_a_burst_over_max_children_one_after_the_other(case):
     burst_over_the_limit(case, ONDEMAND)
+
+
+def test_a_crowd_that_is_there_before_the_first_worker(case):
+    burst_over_the_limit(case, ONDEMAND, at_once=True)
 
 
 def test_dynamic_serves_a_burst_over_max_children_one_after_the_other(case):

@@ -387,6 +387,15 @@ def test_a_global_directive_takes_effect_and_others_need_a_restart(case):
     assert not os.path.exists(f"{case.dir}/other.pid")
 
 
+def least_resources(reporter, pid):
+    """The least of five looks: some are there for a moment only, what leaks is always there."""
+    looks = []
+    for _ in range(5):
+        looks.append(resources(pid))
+        reporter.json("/status")
+    return tuple(min(column) for column in zip(*looks))
+
+
 def resources(pid):
     """Descriptors, children, mappings, and PSS in bytes."""
     with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
@@ -424,7 +433,8 @@ def test_a_hundred_reloads_leave_nothing_behind(case):
                                          pool["total processes"] == pool["idle processes"]
                                          for pool in reporter.json("/status")["pools"]),
                              "the reporter knows the new generations", 10)
-            seen[count], shown[count] = resources(fpm.pid), resources(shown_by)
+            seen[count], shown[count] = (least_resources(reporter, pid)
+                                         for pid in (fpm.pid, shown_by))
     print(f"fds, children, mappings, PSS: the master {seen}, the reporter {shown}")
     assert reporter.pid() == shown_by
     assert seen[100][:3] == seen[10][:3] == seen[0][:3], seen
