@@ -31,7 +31,7 @@ polyline { fill: none; stroke: var(--busy); stroke-width: 1.5; }
 </head>
 <body>
 <h1>fpm <small id="time"></small></h1>
-<div id="note"></div>
+<div id="note"><noscript>This page needs JavaScript; <a href="status">the same as JSON</a>.</noscript></div>
 <table>
 <thead><tr><th>pool</th><th class="text">state</th><th class="text">workers</th><th>active</th>
 <th>idle</th><th>limit</th><th>queue</th><th>requests/s</th><th class="text">last minutes</th>
@@ -42,7 +42,7 @@ polyline { fill: none; stroke: var(--busy); stroke-width: 1.5; }
 <script>
 "use strict";
 const history = new Map(), keep = 120;
-let open = null, last = null;
+let open = null, last = null, next = 0;
 const el = (tag, text, cls) => {
   const e = document.createElement(tag);
   if (text !== undefined) e.textContent = text;
@@ -119,7 +119,7 @@ async function refresh() {
     const now = performance.now();
     for (const p of pools) {
       const seen = history.get(p.pool) || [];
-      const before = last && last.pools.get(p.pool);
+      const before = last ? last.pools.get(p.pool) : undefined;
       if (before !== undefined && now > last.at + 500) {
         seen.push(Math.max(0, p["accepted conn"] - before) * 1000 / (now - last.at));
         if (seen.length > keep) seen.shift();
@@ -138,9 +138,11 @@ async function refresh() {
     note.textContent = "no answer: " + error.message;
     note.className = "bad";
   }
+  // Only now: answers that take long must not pile up.
+  clearTimeout(next);
+  next = setTimeout(refresh, 2000);
 }
 refresh();
-setInterval(refresh, 2000);
 </script>
 </body>
 </html>
