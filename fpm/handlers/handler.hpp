@@ -79,6 +79,9 @@ class Exchange {
   virtual short events() const = 0;
   /// Sends what waits and reads what has arrived, without blocking.
   virtual void pump() = 0;
+  /// The same with what poll(2) has said of fd(): what would find nothing is left out. POLLOUT alone sends
+  /// what waits, also unasked: a try costs less than the poll before it.
+  virtual void pump(short ready) { pump(); }
 
   // The answer.
   /// How many bytes write() takes now. Grows again as pump() sends.

@@ -40,6 +40,7 @@ class Exchange final : public handlers::Exchange {
   int fd() const override { return wire_.fd(); }
   short events() const override;
   void pump() override;
+  void pump(short ready) override;
   std::size_t room() const override;
   void begin(int status, std::string_view header_block) override;
   bool begun() const override { return begun_; }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <cstring>
 
 #include "fpm/os/socket.hpp"
 #include "fpm/worker/signals.hpp"
@@ -73,6 +74,12 @@ fcgi::Event Wire::next() {
         return event;
     }
   }
+}
+
+std::string_view Wire::join(std::string_view bytes, std::string_view more) {
+  char* const end = input_.get() + (bytes.data() + bytes.size() - input_.get());
+  std::memmove(end, more.data(), more.size());
+  return {bytes.data(), bytes.size() + more.size()};
 }
 
 Wire::Sent Wire::send() {

@@ -39,6 +39,12 @@ class Wire {
   /// answered and not returned.
   fcgi::Event next();
 
+  /// Whether next() has more to say than need_more.
+  bool has_unparsed() const { return !unparsed_.empty(); }
+  /// Moves `more` to the end of `bytes`; both are of events of what was received last, in this order. @return
+  /// both in one piece.
+  std::string_view join(std::string_view bytes, std::string_view more);
+
   fcgi::RequestParser& parser() { return parser_; }
   const fcgi::RequestParser& parser() const { return parser_; }
   fcgi::ResponseWriter& writer() { return writer_; }

@@ -74,6 +74,7 @@ Outcome Run::go() {
     if (ended_) read_output();
     if (!pass_output()) return malformed();
     if (drained()) return finish();
+    if (!ended_ && push_output()) continue;
     const Due due = wait_for_events();
     if (due == Due::deadline) return timed_out();
     if (due == Due::body) return body_missing();
@@ -142,7 +143,7 @@ Run::Due Run::wait_for_events() {
   }
   if (ready <= 0) return Due::nothing;
 
-  if (fds[client].revents != 0) exchange_.pump();
+  if (fds[client].revents != 0) exchange_.pump(fds[client].revents);
   if (fds[err].revents != 0) read_errors();
   if (fds[script].revents != 0) {
     script_ended();
@@ -210,6 +211,14 @@ Clock::time_point Run::held_until() const {
   // piece, which the client sends when it has seen the answer to the last.
   const bool stalled = begin_ < end_ && exchange_.body().empty();
   return stalled ? body_moved_ + kStall : Clock::time_point::max();
+}
+
+// Sends without asking poll whether that is possible; what ends an answer is sent with its end. @return
+// there is more to do before the next wait.
+bool Run::push_output() {
+  exchange_.pump(POLLOUT);
+  if (exchange_.aborted()) return !discard_;
+  return exchange_.begun() && begin_ < end_ && exchange_.room() > 0;
 }
 
 // @return false if the script's header block is malformed.

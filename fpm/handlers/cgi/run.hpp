@@ -66,6 +66,7 @@ class Run {
   void script_ended();
   std::chrono::steady_clock::time_point held_until() const;
   bool pass_output();
+  bool push_output();
 
   Outcome finish();
   Outcome client_gone();

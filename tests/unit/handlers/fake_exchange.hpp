@@ -91,12 +91,14 @@ class FakeExchange final : public Exchange {
     return static_cast<short>((input_.size() < kInput ? POLLIN : 0) |
                               (output_.empty() ? 0 : POLLOUT));
   }
-  void pump() override {
+  void pump() override { pump(POLLIN | POLLOUT); }
+  void pump(short ready) override {
     if (!output_.empty()) {
       const ssize_t sent = ::send(worker_.get(), output_.data(), output_.size(), MSG_NOSIGNAL);
       if (sent > 0) output_.erase(0, static_cast<std::size_t>(sent));
       if (sent < 0 && errno == EPIPE) aborted_ = true;
     }
+    if ((ready & ~POLLOUT) == 0) return;
     char buffer[kInput];
     const std::size_t space = kInput - std::min(input_.size(), kInput);
     if (space == 0) return;

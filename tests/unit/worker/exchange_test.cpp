@@ -133,6 +133,58 @@ TEST_CASE("the body comes as it arrives and ends with its empty record") {
   CHECK(f.exchange.body_ended());
 }
 
+TEST_CASE("records of the body that arrive together are one piece") {
+  Fixture f;
+  std::string expected;
+  std::string records;
+  for (const char letter : {'a', 'b', 'c'}) {
+    const std::string part(letter == 'b' ? 5000 : 3, letter);
+    expected += part;
+    records += body_record(part);
+  }
+  f.begin_request(params({}), records + body_end());
+  CHECK(text(f.exchange.body()) == expected);
+  CHECK_FALSE(f.exchange.body_ended());
+  f.exchange.consume_body(1);
+  CHECK(text(f.exchange.body()) == expected.substr(1));
+  f.exchange.consume_body(expected.size() - 1);
+  CHECK(f.exchange.body_ended());
+}
+
+TEST_CASE("a record that is cut anywhere gives the same body") {
+  const std::string bytes = body_record("one") + body_record("two") + body_end();
+  for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
+    Fixture f;
+    f.begin_request(params({}), bytes.substr(0, cut));
+    std::string body(text(f.exchange.body()));
+    f.exchange.consume_body(body.size());
+    if (cut < bytes.size()) {
+      f.front_sends(bytes.substr(cut));
+      f.exchange.pump();
+      body += text(f.exchange.body());
+      f.exchange.consume_body(f.exchange.body().size());
+    }
+    CHECK(body == "onetwo");
+    CHECK(f.exchange.body_ended());
+  }
+}
+
+TEST_CASE("what poll has not said is not looked for") {
+  Fixture f;
+  f.begin_request(params({}));
+  f.front_sends(body_record("body") + body_end());
+  f.exchange.pump(POLLOUT);
+  CHECK(f.exchange.body().empty());
+  f.exchange.pump(POLLIN);
+  CHECK(text(f.exchange.body()) == "body");
+  // The end of the connection is told by poll alone while the body waits.
+  f.front.reset();
+  f.exchange.pump(POLLOUT);
+  CHECK_FALSE(f.exchange.aborted());
+  f.exchange.pump(POLLRDHUP);
+  CHECK(f.exchange.aborted());
+}
+
 TEST_CASE("body that nobody takes keeps the wire from reading, but not from seeing the end") {
   Fixture f;
   f.begin_request(params({}), body_record("waiting"));
