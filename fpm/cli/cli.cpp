@@ -15,6 +15,7 @@
 #include "fpm/config/control_socket.hpp"
 #include "fpm/config/describe.hpp"
 #include "fpm/config/load.hpp"
+#include "fpm/handlers/handler.hpp"
 #include "fpm/log/access_format.hpp"
 #include "fpm/log/log.hpp"
 #include "fpm/master/descriptors.hpp"
@@ -233,6 +234,7 @@ config::LoadOptions load_options(const Options& options) {
   load.check_access_format = [](std::string_view format) {
     return log::check_access_format(format);
   };
+  load.find_handler = handlers::find_parts;
   return load;
 }
 

@@ -52,8 +52,16 @@ std::string event_mechanism(std::string_view value) {
 }
 
 std::string handler_is_there(std::string_view value) {
-  if (same_word(value, "cgi") || same_word(value, "fastcgi")) return {};
-  return fmt::format("the handler {} is not there yet, expected cgi or fastcgi", value);
+  for (const std::string_view word : {"cgi", "fastcgi", "php"}) {
+    if (same_word(value, word)) return {};
+  }
+  return fmt::format("the handler {} is not there yet, expected cgi, fastcgi or php", value);
+}
+
+std::string php_version(std::string_view value) {
+  const bool fit = value.find_first_not_of("0123456789.") == value.npos &&
+                   value.find('.') != value.npos && value.front() != '.' && value.back() != '.';
+  return value.empty() || fit ? "" : "expected a version of two numbers, such as 8.2";
 }
 
 std::string command(std::string_view value) {

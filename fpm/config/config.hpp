@@ -197,6 +197,12 @@ struct Pool {
   Variables fastcgi_warmup_written;            ///< the same with `$NAME` as it was written
   bool request_retry = true;
 
+  std::string php_version;  ///< "8.2"; empty: the one this build is for
+  std::string php_root;     ///< absolute path, empty: none
+  bool php_ini_parameters = true;
+  std::string php_library;  ///< phpX.Y.so, absolute; with handler = php, no directive
+  int log_limit = 1024;     ///< Global::log_limit, which PHP's messages keep to
+
   Names written;  ///< what a file set; everything else is a default
 };
 

@@ -91,8 +91,8 @@ const G kGlobal[] = {
 
 const P kPool[] = {
     {"handler", P::Choice<HandlerKind>{&Pool::handler}, "cgi", handler_is_there,
-     "What executes the requests of this pool. For now only cgi: one process per request, a "
-     "program of the CGI."},
+     "What executes the requests of this pool: cgi, one process per request, a program of the CGI; "
+     "fastcgi, an existing FastCGI program; php, PHP scripts."},
     {"prefix", P::Path{&Pool::prefix}, "", anything,
      "Folder below which this pool's relative paths lie; $prefix at the start of a path is that "
      "folder. Unset: the folder of option -p, else the folder of the main file."},
@@ -313,6 +313,15 @@ const P kPool[] = {
     {"request_retry", P::Flag{&Pool::request_retry}, "yes", anything,
      "Whether a GET or HEAD without a body whose process died before a byte came back is tried once "
      "more, on a fresh process."},
+
+    {"php.version", P::Text{&Pool::php_version}, "", php_version,
+     "With handler = php: which PHP, as in 8.2, where there is more than one. Unset: the one that fpm "
+     "was built with."},
+    {"php.root", P::Path{&Pool::php_root}, "", folder,
+     "Folder below which a PHP script must lie to be run, after links are resolved. Unset: any."},
+    {"php.ini_parameters", P::Flag{&Pool::php_ini_parameters}, "yes", anything,
+     "Whether the web server may change PHP's settings for a request by the parameters PHP_VALUE and "
+     "PHP_ADMIN_VALUE."},
 };
 
 }  // namespace

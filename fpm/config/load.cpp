@@ -233,6 +233,7 @@ Loaded load(const std::string& file, const LoadOptions& options) {
   if (!options.pid_file.empty()) out.config.global.pid = options.pid_file;
   resolve_paths(draft, options, out.config, out.problems);
   check_rules(draft, options, out.config, out.problems);
+  for (Pool& pool : out.config.pools) pool.log_limit = out.config.global.log_limit;
   if (!options.single.empty()) keep_single(options.single, out);
   drop_repeated(out.problems);
   return out;

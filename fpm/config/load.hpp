@@ -33,6 +33,9 @@ struct LoadOptions {
   bool only_test = false;
   /// For PHP, in every pool.
   PhpStart php_start;
+  /// Finds what a pool's handler is made of (Pool::php_library). @return what is missing and what would
+  /// do, in one line; empty: nothing. Unset: nothing is looked for (who loads it lives in another room).
+  std::function<std::string(Pool& pool)> find_handler;
   /// Whether we are root; unset: asks geteuid(2). Tests set it.
   std::optional<bool> running_as_root;
   /// net.core.somaxconn, connections; unset: read from /proc (nothing is said where it is not

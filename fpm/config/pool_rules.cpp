@@ -191,6 +191,10 @@ class PoolRules {
   }
 
   void application() {
+    if (options_.find_handler && good("handler") && good("php.version")) {
+      const std::string missing = options_.find_handler(pool_);
+      if (!missing.empty()) about("handler", missing);
+    }
     if (pool_.handler != HandlerKind::fastcgi || !good("handler")) return;
     if (good("fastcgi.command") && pool_.fastcgi_command.empty()) {
       about("handler", "handler = fastcgi needs fastcgi.command, the program to run");
@@ -346,6 +350,7 @@ class PoolRules {
     }
     folder("chdir", pool_.chdir);
     folder("cgi.root", pool_.cgi_root);
+    folder("php.root", pool_.php_root);
   }
   void folder(std::string_view name, const std::string& path) {
     if (!good(name) || path.empty() || is_folder(pool_.chroot + path)) return;

@@ -23,7 +23,7 @@ timespec time_until(Clock::time_point moment) {
 }  // namespace
 
 /// One wait for whatever the exchange waits for, and what comes of it. @return false: give up.
-bool Blocking::wait(bool for_body) {
+bool Blocking::await(bool for_body) {
   // Blocked until ppoll: a signal that moves the deadline (the worker has to end) is not missed
   // between the look at it and the wait.
   const os::SignalsBlocked blocked;
@@ -56,7 +56,7 @@ bool Blocking::wait_for_body() {
     if (!exchange_.body().empty() || exchange_.body_ended()) continue;
     if (exchange_.aborted()) {
       stop_ = Stop::client;
-    } else if (!wait(true)) {
+    } else if (!await(true)) {
       return false;
     }
   }
@@ -88,7 +88,7 @@ bool Blocking::write(std::span<const char> bytes) {
       continue;
     }
     exchange_.pump();
-    if (exchange_.room() == 0 && !exchange_.aborted() && !wait(false)) return false;
+    if (exchange_.room() == 0 && !exchange_.aborted() && !await(false)) return false;
   }
   return true;
 }
@@ -97,7 +97,7 @@ bool Blocking::flush() {
   while (sends()) {
     if (stop_ != Stop::none) return false;
     exchange_.pump();
-    if (sends() && !exchange_.aborted() && !wait(false)) return false;
+    if (sends() && !exchange_.aborted() && !await(false)) return false;
   }
   if (exchange_.aborted() && stop_ == Stop::none) stop_ = Stop::client;
   return stop_ == Stop::none;

@@ -52,7 +52,7 @@ class Blocking {
 
  private:
   bool sends() const { return (exchange_.events() & POLLOUT) != 0; }
-  bool wait(bool for_body);
+  bool await(bool for_body);
 
   Exchange& exchange_;
   const std::chrono::milliseconds body_timeout_;

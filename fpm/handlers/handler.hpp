@@ -129,6 +129,8 @@ class Exchange {
   /// What the application printed for the log (its stderr), as it came, in pieces of any size.
   /// @return false: the log wants it in no such form, and the handler may log() what it makes of it.
   virtual bool output(std::string_view) { return false; }
+  /// The pool's status page with every worker, as JSON.
+  virtual std::string pool_status() { return "{}"; }
   /// A line into the log with pool and request named. Called at most a few times a request.
   virtual void log(log::Level level, std::string_view text) = 0;
 };
@@ -194,6 +196,9 @@ class Handler {
     return 0;
   }
 
+  /// Lines of header, each with its CR LF, that pages of the worker's own (ping, status) begin with.
+  virtual std::string_view page_header() const { return {}; }
+
   /// The worker sets this before start(): it was told to end.
   void set_stop_asked(bool (*asked)()) { stop_asked_ = asked; }
   /// And this: it was told to end at once.
@@ -214,5 +219,9 @@ class Handler {
 /// this build does not have.
 std::unique_ptr<Handler> make_handler(const config::Pool& pool,
                                       const os::Identity& user = os::current_identity());
+
+/// Finds the files that a pool's handler is made of, and notes them in `pool`. @return what is missing
+/// and what would do, in one line; empty: nothing. Loads nothing.
+std::string find_parts(config::Pool& pool);
 
 }  // namespace fpm::handlers

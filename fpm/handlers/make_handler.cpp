@@ -1,6 +1,7 @@
 #include "fpm/handlers/cgi/cgi_handler.hpp"
 #include "fpm/handlers/fastcgi/fastcgi_handler.hpp"
 #include "fpm/handlers/handler.hpp"
+#include "fpm/handlers/php/loader.hpp"
 
 namespace fpm::handlers {
 
@@ -10,11 +11,16 @@ std::unique_ptr<Handler> make_handler(const config::Pool& pool, const os::Identi
       return std::make_unique<cgi::CgiHandler>(pool, user);
     case config::HandlerKind::fastcgi:
       return std::make_unique<fastcgi::FastcgiHandler>(pool, user);
-    case config::HandlerKind::module:
     case config::HandlerKind::php:
+      return php::make_loader(pool, user);
+    case config::HandlerKind::module:
       break;
   }
   return nullptr;
+}
+
+std::string find_parts(config::Pool& pool) {
+  return pool.handler == config::HandlerKind::php ? php::find_library(pool) : std::string();
 }
 
 }  // namespace fpm::handlers

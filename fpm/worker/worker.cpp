@@ -336,9 +336,10 @@ void run_worker(const master::WorkerStart& start) {
     alone.emplace();
     interrupt_terminates();
   }
-  if (auto done = set_up(start); !done) give_up(start.channel, done.error());
+  // Before the change of user: it may open what that user cannot reach.
   auto handler = start.identity != nullptr ? handlers::make_handler(start.pool, *start.identity)
                                            : handlers::make_handler(start.pool);
+  if (auto done = set_up(start); !done) give_up(start.channel, done.error());
   if (handler == nullptr) {
     give_up(start.channel, os::Error(ENOSYS, "this build has no such handler"));
   }

@@ -16,7 +16,8 @@ OURS = {
     "request_body_timeout", "request_queue_timeout", "request_drop_abandoned", "request_on_abort",
     "keepalive_timeout", "rlimit_as", "rlimit_nproc", "no_new_privs", "output_log", "cgi.root",
     "cgi.program", "cgi.background", "apparmor_hat", "fastcgi.command", "fastcgi.family",
-    "fastcgi.ready_timeout", "request_retry", "status.listen", "status.user",
+    "fastcgi.ready_timeout", "request_retry", "php.version", "php.root",
+    "php.ini_parameters", "status.listen", "status.user",
     "status.allowed_clients", "status.ready_queue", "status.ready_wait",
 }
 

@@ -40,6 +40,7 @@ std::string some_value(const Directive<Owner>& row) {
   if (row.name == "request_on_abort") return "continue";
   if (row.name == "cgi.background") return "kill";
   if (row.name == "fastcgi.family") return "php-cgi";
+  if (row.name == "php.version") return "8.4";
   return "/some/text";
 }
 

@@ -1,0 +1,252 @@
+#include "fpm/handlers/php/engine.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+#include "fpm/handlers/php/extension.hpp"
+#include "fpm/handlers/php/ini.hpp"
+#include "fpm/handlers/php/sapi.hpp"
+#include "fpm/handlers/php/working_folder.hpp"
+
+namespace fpm::handlers::php {
+
+const char* const kPhpVersion = PHP_VERSION;
+
+namespace {
+
+/// Text that PHP keeps a pointer to, for as long as the process lives.
+char* kept(const std::string& text) { return text.empty() ? nullptr : ::strdup(text.c_str()); }
+
+bool is_folder(const std::string& path) {
+  struct stat about {};
+  return ::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+/// php-fpm's folder of settings; the embed library would take its own.
+std::string settings_folder() {
+  const std::string folder =
+      fmt::format("/etc/php/{}.{}/fpm", PHP_MAJOR_VERSION, PHP_MINOR_VERSION);
+  return is_folder(folder) ? folder : std::string();
+}
+
+std::string ini_path(const config::PhpStart& start) {
+  if (!start.ini.empty()) return start.ini;
+  const char* const rc = std::getenv("PHPRC");
+  return rc != nullptr && *rc != '\0' ? std::string(rc) : settings_folder();
+}
+
+/// PHP_INI_SCAN_DIR, whose empty elements stand for the compiled-in folder, for the time of the
+/// start-up.
+class ScanFolder {
+ public:
+  ScanFolder() {
+    const std::string folder = settings_folder();
+    if (folder.empty()) return;
+    if (const char* const given = std::getenv(kName)) before_ = given;
+    std::string wanted;
+    std::string_view rest = before_.value_or("");
+    for (;;) {
+      const std::size_t end = std::min(rest.find(':'), rest.size());
+      const std::string_view element = rest.substr(0, end);
+      wanted += element.empty() ? folder + "/conf.d" : std::string(element);
+      if (end == rest.size()) break;
+      wanted += ':';
+      rest.remove_prefix(end + 1);
+    }
+    changed_ = ::setenv(kName, wanted.c_str(), 1) == 0;
+  }
+  ~ScanFolder() {
+    if (!changed_) return;
+    if (before_) {
+      ::setenv(kName, before_->c_str(), 1);
+    } else {
+      ::unsetenv(kName);
+    }
+  }
+  ScanFolder(const ScanFolder&) = delete;
+  ScanFolder& operator=(const ScanFolder&) = delete;
+
+ private:
+  static constexpr const char* kName = "PHP_INI_SCAN_DIR";
+  std::optional<std::string> before_;
+  bool changed_ = false;
+};
+
+std::string program_path() {
+  char path[4096];
+  const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
+  return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string();
+}
+
+int (*g_register_extensions)() = nullptr;
+
+/// The embed library has pcntl built in, which php-fpm has not: a script that forks or takes signals
+/// over would break its worker.
+int register_extensions() {
+  const int done = g_register_extensions();
+  auto* const pcntl = static_cast<zend_module_entry*>(
+      zend_hash_str_find_ptr(&module_registry, "pcntl", sizeof "pcntl" - 1));
+  if (pcntl != nullptr) {
+    zend_unregister_functions(pcntl->functions, -1, nullptr);
+    zend_hash_str_del(&module_registry, "pcntl", sizeof "pcntl" - 1);
+  }
+  return done;
+}
+
+bool start_php(const config::PhpStart& start, const std::string& entries) {
+  zend_signal_startup();
+  sapi_startup(&g_sapi);
+  // After sapi_startup(), which clears ini_entries.
+  g_sapi.ini_entries = kept(entries);
+  g_sapi.php_ini_ignore = start.no_ini ? 1 : 0;
+  g_sapi.php_ini_path_override = kept(ini_path(start));
+  g_sapi.executable_location = kept(program_path());
+  g_register_extensions = php_register_internal_extensions_func;
+  php_register_internal_extensions_func = register_extensions;
+  const ScanFolder folder;
+  return g_sapi.startup(&g_sapi) == SUCCESS;
+}
+
+void complain(std::string_view kind, std::string_view name) {
+  const std::string line = fmt::format("ERROR: Unable to set {} '{}'\n", kind, name);
+  (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+/// The value that a setting has outside of requests. `admin`: nothing may change it later.
+bool set_for_good(const std::string& name, const std::string& value, bool admin) {
+  auto* const entry = static_cast<zend_ini_entry*>(
+      zend_hash_str_find_ptr(EG(ini_directives), name.data(), name.size()));
+  if (entry == nullptr) return false;
+  const std::string_view now =
+      entry->value == nullptr ? "" : std::string_view(ZSTR_VAL(entry->value), ZSTR_LEN(entry->value));
+  if (now != value) {
+    zend_string* const copy = zend_string_init(value.data(), value.size(), true);
+    if (entry->on_modify != nullptr &&
+        entry->on_modify(entry, copy, entry->mh_arg1, entry->mh_arg2, entry->mh_arg3,
+                         ZEND_INI_STAGE_ACTIVATE) != SUCCESS) {
+      zend_string_release(copy);
+      return false;
+    }
+    entry->value = copy;
+  }
+  // With php_value .user.ini and ini_set() may still do what they otherwise may.
+  if (admin) entry->modifiable = ZEND_INI_SYSTEM;
+  return true;
+}
+
+void disable_classes(std::string_view list) {
+  while (!list.empty()) {
+    const std::size_t end = std::min(list.find_first_of(" ,"), list.size());
+    if (end > 0) zend_disable_class(list.data(), end);
+    list.remove_prefix(std::min(end + 1, list.size()));
+  }
+}
+
+void set_pool_values(const config::Variables& values, bool admin) {
+  for (const auto& [name, value] : values) {
+    if (name == "extension" || name == "zend_extension") continue;  // loaded at the start
+    if (!set_for_good(name, value, admin)) complain(admin ? "php_admin_value" : "php_value", name);
+    if (name == "disable_functions" && !value.empty()) zend_disable_functions(value.c_str());
+    if (name == "disable_classes") disable_classes(value);
+  }
+}
+
+}  // namespace
+
+os::Result<void> start_engine(const config::PhpStart& start, const config::Variables& values,
+                              const config::Variables& admin_values) {
+  if (!start_php(start, ini_entries(start, values, admin_values))) {
+    return os::Error(ELIBACC, "start PHP: it refuses, see what it says before this");
+  }
+  if (start.extended_info) CG(compiler_options) |= ZEND_COMPILE_EXTENDED_INFO;
+  install_server_variables();
+  set_pool_values(values, false);
+  set_pool_values(admin_values, true);
+  return {};
+}
+
+void use_engine_in_worker() {
+  // PHP would take the worker's signals over from the second request on, and set eight of them anew
+  // for each.
+  SIGG(reset) = false;
+  SIGG(check) = false;
+  start_in_folder();
+  start_measuring();
+}
+
+std::string_view powered_by() {
+  return PG(expose_php) ? std::string_view(SAPI_PHP_VERSION_HEADER "\r\n") : std::string_view();
+}
+
+// --- Options -v, -i and -m ------------------------------------------------------------------------
+
+namespace {
+
+int print_version() {
+  print_without_request(true);
+  fmt::print("PHP {} ({}) (built: {} {})\nCopyright (c) The PHP Group\n", PHP_VERSION, g_sapi.name,
+             __DATE__, __TIME__);
+  fmt::print("{}", get_zend_version());
+  return 0;
+}
+
+void print_module(zval* module) {
+  php_printf("%s\n", static_cast<zend_module_entry*>(Z_PTR_P(module))->name);
+}
+
+int compare_modules(Bucket* one, Bucket* other) {
+  return ::strcasecmp(static_cast<zend_module_entry*>(Z_PTR(one->val))->name,
+                      static_cast<zend_module_entry*>(Z_PTR(other->val))->name);
+}
+
+void print_modules() {
+  HashTable sorted;
+  zend_hash_init(&sorted, 50, nullptr, nullptr, true);
+  zend_hash_copy(&sorted, &module_registry, nullptr);
+  zend_hash_sort(&sorted, compare_modules, false);
+  php_printf("[PHP Modules]\n");
+  zval* module = nullptr;
+  ZEND_HASH_FOREACH_VAL(&sorted, module) { print_module(module); }
+  ZEND_HASH_FOREACH_END();
+  zend_hash_destroy(&sorted);
+  php_printf("\n[Zend Modules]\n");
+  zend_llist_position at = nullptr;
+  auto* extension =
+      static_cast<zend_extension*>(zend_llist_get_first_ex(&zend_extensions, &at));
+  for (; extension != nullptr;
+       extension = static_cast<zend_extension*>(zend_llist_get_next_ex(&zend_extensions, &at))) {
+    php_printf("%s\n", extension->name);
+  }
+  php_printf("\n");
+}
+
+}  // namespace
+
+int print_about_php(Print what, const config::PhpStart& start) {
+  if (!start_php(start, ini_entries(start, {}, {}))) return 70;
+  if (what == Print::version) return print_version();
+  install_server_variables();
+  print_without_request(true);
+  g_sapi.phpinfo_as_text = sapi_module.phpinfo_as_text = 1;
+  SG(headers_sent) = 1;
+  SG(request_info).no_headers = 1;
+  if (php_request_startup() != SUCCESS) return 70;
+  zend_first_try {
+    if (what == Print::modules) {
+      print_modules();
+    } else {
+      php_print_info(0xFFFFFFFF);
+    }
+  }
+  zend_end_try();
+  php_output_end_all();
+  return 0;
+}
+
+}  // namespace fpm::handlers::php

@@ -1,0 +1,27 @@
+// The callbacks by which PHP talks to its request: our own SAPI, with php-fpm's name.
+#pragma once
+
+#include "fpm/handlers/php/request.hpp"
+
+#include "fpm/handlers/php/php_headers.hpp"
+
+namespace fpm::handlers::php {
+
+/// The SAPI. Its start-up is php_module_startup() with the module "cgi-fcgi".
+extern sapi_module_struct g_sapi;
+
+/// What is printed while no request runs goes to standard output (options -i and -m); else it is
+/// dropped.
+void print_without_request(bool yes);
+
+/// A message of ours about the request: to the front and, from NOTICE upwards, to the log.
+void tell_front(Request& request, const char* level, std::string_view text);
+
+/// $_SERVER and $_ENV from the request; installs itself in PHP's hooks.
+void install_server_variables();
+void register_server_variables(zval* array);
+
+/// Values of .user.ini and of php.ini's [PATH=] and [HOST=] sections, for the script at `path`.
+void activate_user_ini(Request& request, const char* path);
+
+}  // namespace fpm::handlers::php
