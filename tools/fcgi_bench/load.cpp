@@ -31,7 +31,7 @@ volatile sig_atomic_t g_end = 0;
 void end_when_asked() {
   struct sigaction action {};
   action.sa_handler = [](int) { g_end = 1; };
-  action.sa_flags = SA_RESETHAND;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
 }
 
