@@ -106,8 +106,9 @@ void Exchange::discard_body() {
 
 short Exchange::events() const {
   if (gone_ || finished_) return 0;
-  int events = POLLRDHUP;
-  if (body_.empty()) events |= POLLIN;
+  int events = 0;
+  // Of a reading side that we have shut the end would be told for ever.
+  if (!reading_was_shut()) events |= body_.empty() ? POLLRDHUP | POLLIN : POLLRDHUP;
   if (!const_cast<Wire&>(wire_).writer().pending().empty()) events |= POLLOUT;
   return static_cast<short>(events);
 }
@@ -131,7 +132,7 @@ void Exchange::pump(short ready) {
   if (!body_.empty()) {
     // The buffer holds body that the application has not taken yet, so the end of the connection
     // cannot be read; but it can be seen.
-    if ((ready & kEnd) != 0) gone_ = true;
+    if ((ready & kEnd) != 0 && !reading_was_shut()) gone_ = true;
     return;
   }
   if ((ready & (POLLIN | kEnd)) == 0) return;
@@ -140,7 +141,7 @@ void Exchange::pump(short ready) {
       parse();
       break;
     case Wire::Received::end:
-      gone_ = true;
+      gone_ = !(reading_was_shut() && wire_.parser().input_ended());
       break;
     case Wire::Received::nothing:
       break;

@@ -1,6 +1,7 @@
 #include "fpm/worker/signals.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ std::atomic<bool> g_terminate{false};
 std::atomic<int> g_busy{0};
 std::atomic<int> g_waiting_fd{-1};
 std::atomic<bool> g_waiting_for_next{false};
+std::atomic<bool> g_shut{false};
 std::atomic<std::uint64_t> g_deadline_ns{0};
 std::atomic<int> g_listener{-1};
 std::atomic<int> g_unbound{-1};
@@ -44,7 +46,12 @@ void stop_accepting() {
 
 void stop_waiting() {
   const int fd = g_waiting_fd;
-  if (fd >= 0) ::shutdown(fd, SHUT_RD);
+  if (fd < 0) return;
+  // A request that has arrived just now is served: recv returns at once.
+  pollfd one{fd, POLLIN, 0};
+  if (g_waiting_for_next && ::poll(&one, 1, 0) > 0) return;
+  g_shut = true;
+  ::shutdown(fd, SHUT_RD);
 }
 
 void stop_parking() {
@@ -66,6 +73,7 @@ void on_terminate(int) {
   g_finish = true;
   // Of a worker that waits though it is busy: its handler has something to end in order.
   close_to_clients();
+  stop_parking();
   stop_waiting();
   errno = saved;
 }
@@ -105,6 +113,9 @@ void install_signals(int listener, const std::atomic<std::uint32_t>& draining) {
 }
 
 void interrupt_terminates() { handle(SIGINT, on_terminate); }
+
+bool reading_was_shut() { return g_shut.load(std::memory_order_relaxed); }
+void reading_is_open() { g_shut.store(false, std::memory_order_relaxed); }
 
 bool finish_asked() { return g_finish.load(std::memory_order_relaxed); }
 bool terminate_asked() { return g_terminate.load(std::memory_order_relaxed); }

@@ -43,6 +43,12 @@ class Waiting {
   Waiting& operator=(const Waiting&) = delete;
 };
 
+/// The reading side of the connection was shut by a signal that ended a wait: the end of file there says
+/// nothing of the client, whose request may have come at the same moment.
+bool reading_was_shut();
+/// The connection is a new one.
+void reading_is_open();
+
 /// The worker sleeps in Parking::sleep. While the object lives, every signal of ours ends the parking, so that it
 /// works also when it arrives just before the sleep.
 class Parked {

@@ -41,6 +41,7 @@ void Wire::open(os::UniqueFd socket, const sockaddr_storage& peer) {
   failed_ = false;
   tcp_ = peer.ss_family != AF_UNIX;
   last_ = false;
+  reading_is_open();
   unparsed_ = {};
   parser_.reset();
   writer_.reset();

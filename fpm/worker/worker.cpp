@@ -157,6 +157,7 @@ bool Worker::others_serve() const {
 void Worker::look_after_handler() {
   if (!handler_.looks_after()) return;
   pulse_.spare.fetch_sub(1, std::memory_order_seq_cst);
+  parking_.refill();
   pen_.enter(Stage::starting);
   call_master();
   handler_.look_after();
@@ -262,6 +263,7 @@ bool Worker::is_abandoned() {
 bool Worker::may_keep(const handlers::Outcome& outcome) const {
   return begin_.keep_conn && !outcome.truncated && !outcome.unfinished &&
          outcome.end != handlers::End::abort && !wire_.failed() && wire_.parser().input_ended() &&
+         !reading_was_shut() &&
          may_take_more() && !(retiring_ && pulse_.relieved.load(std::memory_order_relaxed) > 0) &&
          start_.board.anyone_accepts(start_.slot);
 }

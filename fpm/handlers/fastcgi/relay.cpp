@@ -58,7 +58,7 @@ Relay::Relay(Exchange& exchange, const config::Pool& pool, Application& applicat
 Outcome Relay::go() {
   compose();
   first_exchange();
-  if (ended_ && pass_pending() && pending_.empty()) return finish();
+  if (ended_ && passed_all()) return finish();
   const os::SignalsBlocked blocked;
   waiting_mask_ = blocked.before();
   for (;;) {
@@ -75,7 +75,7 @@ Outcome Relay::go() {
     if (reason_.empty() && pass_pending() && pending_.empty()) (void)take_events();
     if (header_.state() == HeaderParser::State::malformed) return malformed();
     if (!reason_.empty()) return broken(reason_);
-    if (ended_ && pending_.empty()) return finish();
+    if (ended_ && passed_all()) return finish();
     const Due due = wait_for_events();
     if (due == Due::deadline) return timed_out();
     if (due == Due::body) return body_missing();
@@ -240,9 +240,13 @@ bool Relay::begin_answer() {
   return true;
 }
 
+/// What was kept back goes out as well, now that the answer has ended.
+bool Relay::passed_all() { return pass_pending() && pending_.empty() && buffers_.held.empty(); }
+
 bool Relay::pass_pending() {
   if (discard_) {
     pending_ = {};
+    buffers_.held.clear();
     return true;
   }
   if (!begin_answer()) {

@@ -70,6 +70,7 @@ class Relay {
   bool take_events();
   bool pass_output(std::string_view bytes);
   bool pass_pending();
+  bool passed_all();
   bool begin_answer();
   Due wait_for_events();
   bool waits_for_body() const;

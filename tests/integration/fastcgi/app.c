@@ -1,5 +1,6 @@
 /* A FastCGI program of libfcgi that does as the query says. */
 #include <fcgi_stdio.h>
+#include <fcgiapp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,9 +66,10 @@ int main(void) {
       printf("Status: 200 OK\r\nVariable-WHO: somebody\r\n\r\n");
       continue;
     }
-    printf("Content-Type: text/plain\r\nX-Pid: %d\r\nX-Count: %d\r\n\r\n", (int)getpid(), count);
+    printf("Content-Type: text/plain\r\nX-Pid: %d\r\nX-Count: %d\r\n%s\r\n", (int)getpid(), count,
+           has(query, "early") ? "Content-Length: 8\r\n" : "");
     act(query);
-    const long size = read_all();
+    const long size = has(query, "early") ? -1 : read_all();
     for (long left = number(query, "print="); left > 0; --left) putchar('y');
     printf("body %ld\n", size);
     if (role && strcmp(role, "FILTER") == 0) {
@@ -80,6 +82,6 @@ int main(void) {
     }
     if (has(query, "err")) fprintf(stderr, "said something\n");
   }
-  say("ends in order\n");
+  if (!FCGX_IsCGI()) say("ends in order\n");
   return 0;
 }
