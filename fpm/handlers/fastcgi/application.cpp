@@ -28,7 +28,7 @@ namespace {
 // For a process to go after KILL; longer only where the kernel holds it (a dead file server).
 constexpr milliseconds kPatience{1000};
 // From the signal to KILL when the worker itself has to end: the master kills it a second after its TERM.
-constexpr milliseconds kHurry{300};
+constexpr milliseconds kHurry{700};
 // How often is looked whether there is a hurry.
 constexpr milliseconds kSlice{50};
 // How often is looked whether a connection has been accepted.
