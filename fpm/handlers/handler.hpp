@@ -91,6 +91,10 @@ class Exchange {
   virtual void begin(int status, std::string_view header_block) = 0;
   /// begin() was called.
   virtual bool begun() const = 0;
+  /// The answer had better leave in one piece if it is complete in a moment: the connection is TCP, the
+  /// front means to keep it, and it may be closed with this answer. nginx sees the end of a connection
+  /// only with the first piece of what it reads at once, and loses the next POST on it otherwise.
+  virtual bool likes_one_piece() const { return false; }
   /// Body bytes, at most room(). The caller checks room() first.
   virtual void write(std::span<const char> bytes) = 0;
   /// Text for the front's error log (FCGI_STDERR), held back until the header block is out; what

@@ -17,6 +17,14 @@
 
 namespace fpm::master {
 
+namespace {
+/// A front that opens connections while it keeps one has most likely chosen that for its next request
+/// already, which is on its way: behind nginx, which takes kept ones first, closing one that was used just
+/// now lost 1 POST in 1,000.
+constexpr std::uint64_t kJustUsedNs = 50'000'000;
+constexpr std::uint64_t kBetweenReliefNs = 5'000'000;
+}  // namespace
+
 using scoreboard::ExitCause;
 using scoreboard::Stage;
 using std::chrono::duration_cast;
@@ -412,11 +420,14 @@ bool Pool::relieve() {
   unsigned waiting = os::listen_queue_length(listener()).value_or(1);
   if (waiting == 0) return false;
   std::vector<scoreboard::Moment> kept;
+  const std::uint64_t now_ns = scoreboard::monotonic_ns();
+  // Each takes some time to go: a second signal would find it at that.
+  if (now_ns < relieved_ns_ + kBetweenReliefNs) return true;
+  relieved_ns_ = now_ns;
   for (int slot = 0; slot < board.slots(); ++slot) {
     const scoreboard::Moment now = board.moment(slot);
-    if (slots_[static_cast<std::size_t>(slot)] && scoreboard::is_idle(now.stage) && now.kept) {
-      kept.push_back(now);
-    }
+    if (!slots_[static_cast<std::size_t>(slot)] || !scoreboard::is_idle(now.stage) || !now.kept) continue;
+    if (now.idle_since_ns + kJustUsedNs <= now_ns) kept.push_back(now);
   }
   // The longest idle ones: fronts take the connection first that they used last, and whoever closes
   // one that was just chosen loses its request.

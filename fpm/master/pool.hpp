@@ -199,6 +199,7 @@ class Pool {
   WatchOutput watch_output_;
   std::vector<std::optional<Worker>> slots_;
   int workers_ = 0;
+  std::uint64_t relieved_ns_ = 0;  // last look for kept connections to close
   int asked_ = 0;  // of them, told to go
   bool serving_ = false;  // the first workers have been started
   bool announce_ = false; // workers tell when they reach accept

@@ -36,8 +36,10 @@ std::string_view status_text(int status) {
 Exchange::Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen, LateRequests* late)
     : pool_(pool), output_(pool), wire_(wire), pen_(pen), late_(late) {}
 
-void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point began) {
+void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point began,
+                     bool keep_conn) {
   id_ = id;
+  keep_conn_ = keep_conn;
   role_ = role;
   began_ = began;
   body_ = {};

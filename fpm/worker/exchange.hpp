@@ -26,7 +26,8 @@ class Exchange final : public handlers::Exchange {
   /// The handler wants FCGI_DATA of filters.
   void pass_data(bool wanted) { pass_data_ = wanted; }
   /// A request's parameters are complete.
-  void start(std::uint16_t id, fcgi::Role role, std::chrono::steady_clock::time_point began);
+  void start(std::uint16_t id, fcgi::Role role, std::chrono::steady_clock::time_point began,
+             bool keep_conn = false);
 
   fcgi::Role role() const override { return role_; }
   const fcgi::Params& params() const override { return wire_.parser().params(); }
@@ -42,6 +43,7 @@ class Exchange final : public handlers::Exchange {
   void pump() override;
   void pump(short ready) override;
   std::size_t room() const override;
+  bool likes_one_piece() const override { return keep_conn_ && wire_.is_tcp(); }
   void begin(int status, std::string_view header_block) override;
   bool begun() const override { return begun_; }
   void write(std::span<const char> bytes) override;
@@ -99,6 +101,7 @@ class Exchange final : public handlers::Exchange {
   fcgi::Role role_ = fcgi::Role::responder;
   std::chrono::steady_clock::time_point began_{};
   bool pass_data_ = false;
+  bool keep_conn_ = false;
   std::string_view body_;
   bool body_is_data_ = false;
   bool aborted_ = false;  // ABORT_REQUEST

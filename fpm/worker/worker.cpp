@@ -184,7 +184,7 @@ Route Worker::choose_route() {
   pen_.enter(Stage::info, stage_bits());
   if (enough) call_master();  // for a successor that is there before this worker is missed
   totals_.accepted.fetch_add(1, std::memory_order_relaxed);
-  exchange_.start(begin_.id, begin_.role, as_time(began_ns_));
+  exchange_.start(begin_.id, begin_.role, as_time(began_ns_), begin_.keep_conn);
   access_log_.begin();
   const Route route = worker::choose_route(pool_, exchange_);
   note_start(route);
@@ -351,6 +351,7 @@ void run_worker(const master::WorkerStart& start) {
   if (handler->needs_stop()) gently.emplace();
   if (auto done = handler->load(); !done) give_up(start.channel, done.error());
   if (auto done = handler->start(); !done) {
+    if (finish_asked()) os::exit_now(0);  // no failure: nobody needs it any more
     // Beside an old generation, which goes on, this one fails. Else clients wait: they get an answer, and
     // the handler tries again.
     const auto others = start.board.counts();

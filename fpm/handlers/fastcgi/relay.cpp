@@ -24,6 +24,8 @@ namespace {
 constexpr std::size_t kMostOut = 64 * 1024;
 // How long a body may stand still before an answer that waits for its end begins without it.
 constexpr milliseconds kStall{200};
+// How long an answer that should leave in one piece may take from its first byte to its last.
+constexpr milliseconds kOnePiece{20};
 // How much of an answer is kept back while the body flows.
 constexpr std::size_t kMostHeld = 1024 * 1024;
 
@@ -237,6 +239,7 @@ bool Relay::begin_answer() {
   if (exchange_.begun()) return true;
   if (header_.state() != HeaderParser::State::complete || Clock::now() < held_until()) return false;
   exchange_.begin(header_.status(), header_.block());
+  if (exchange_.likes_one_piece()) one_piece_until_ = Clock::now() + kOnePiece;
   return true;
 }
 
@@ -284,9 +287,9 @@ Clock::time_point Relay::wake_at() const {
 Relay::Due Relay::wait_for_events() {
   pollfd fds[3] = {{-1, 0, 0}, {connection_.get(), 0, 0}, {application_.pidfd(), POLLIN, 0}};
   enum { client, application, process };
-  if (const short events = exchange_.events(); events != 0) {
-    fds[client] = {exchange_.fd(), events, 0};
-  }
+  const bool one_piece = exchange_.room() > 0 && Clock::now() < one_piece_until_;
+  const int wanted = one_piece ? exchange_.events() & ~POLLOUT : exchange_.events();
+  if (wanted != 0) fds[client] = {exchange_.fd(), static_cast<short>(wanted), 0};
   const bool room = pending_.empty() && (buffers_.held.empty() || !exchange_.begun());
   if (room) fds[application].events |= POLLIN;
   if (!deaf_ && sent_ < buffers_.out.size()) fds[application].events |= POLLOUT;
@@ -294,7 +297,7 @@ Relay::Due Relay::wait_for_events() {
   // What it sent before its end is read first.
   if (!room) fds[process].fd = -1;
 
-  const auto wake = wake_at();
+  const auto wake = one_piece ? std::min(wake_at(), one_piece_until_) : wake_at();
   const bool limited = wake != Clock::time_point::max();
   const timespec time = limited ? time_until(wake) : timespec{};
   const int ready = ::ppoll(fds, std::size(fds), limited ? &time : nullptr, &waiting_mask_);

@@ -109,6 +109,7 @@ class Relay {
   std::string_view input_;          // of buffers_.in, not parsed yet
   std::string_view pending_;        // body of the answer that waits for room
   std::string_view reason_;         // what was bad
+  std::chrono::steady_clock::time_point one_piece_until_{};  // nothing leaves before
   std::chrono::steady_clock::time_point body_moved_;
   Left left_ = Left::busy;
   fcgi::ResponseParser parser_;
