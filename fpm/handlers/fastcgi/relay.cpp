@@ -308,7 +308,7 @@ Relay::Due Relay::wait_for_events() {
     return Due::body;
   }
   if (ready <= 0) return Due::nothing;
-  if (fds[client].revents != 0) exchange_.pump();
+  if (fds[client].revents != 0) exchange_.pump(fds[client].revents);
   if ((fds[application].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && room) {
     (void)receive(MSG_DONTWAIT);
   } else if (fds[process].revents != 0) {
