@@ -3,8 +3,11 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "fpm/handlers/handler.hpp"
 #include "fpm/log/slow_log.hpp"
@@ -57,6 +60,7 @@ class Exchange final : public handlers::Exchange {
   void set_usage(const handlers::Usage& usage) override { usage_ = usage; }
   void set_script(std::string_view path) override;
   bool output(std::string_view bytes) override;
+  std::string pool_status() override { return pool_status_ ? pool_status_() : "{}"; }
   void log(log::Level level, std::string_view text) override;
 
   /// Writes all of a text that may be longer than room(), blocking while the client reads. For the
@@ -72,6 +76,9 @@ class Exchange final : public handlers::Exchange {
   bool finished() const { return finished_; }
   /// What the application has printed to the end of its last line, after END_REQUEST.
   void end_output();
+
+  /// What pool_status() gives.
+  void use_status(std::function<std::string()> status) { pool_status_ = std::move(status); }
 
   // For the access log and the scoreboard.
   int status() const { return status_; }
@@ -96,6 +103,7 @@ class Exchange final : public handlers::Exchange {
   Wire& wire_;
   scoreboard::Pen pen_;
   LateRequests* late_;
+  std::function<std::string()> pool_status_;
 
   std::uint16_t id_ = 0;
   fcgi::Role role_ = fcgi::Role::responder;

@@ -43,10 +43,16 @@ class Worker {
         slow_log_(start.slow_log, start.pool.request_slowlog_trace_depth),
         log_channel_(start.channel, pulse_.log_generation, start.log_generation, &slow_log_),
         late_requests_(start.pool, totals_, log_channel_, access_log_, slow_log_),
+        status_page_(start.pool, start.board, start.totals, start.listener),
         lifespan_(start.pool, scoreboard::monotonic_ns(),
                   scoreboard::realtime_ns() * 6364136223846793005U +
                       static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {
     exchange_.pass_data(handler.takes_data());
+    exchange_.use_status([this] {
+      std::string page;
+      status_page_.render(status::Format::json, true, false, page);
+      return page;
+    });
   }
 
   void serve();
@@ -112,6 +118,7 @@ class Worker {
   log::SlowLog slow_log_;
   LogChannel log_channel_;
   LateRequests late_requests_;
+  StatusPage status_page_;
   Lifespan lifespan_;
   std::string page_;  // of the status page
 

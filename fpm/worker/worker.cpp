@@ -215,10 +215,10 @@ handlers::Outcome Worker::run(Route route) {
   pen_.enter(Stage::executing, stage_bits());
   switch (route) {
     case Route::ping:
-      answer_ping(pool_, exchange_);
+      answer_ping(pool_, handler_.page_header(), exchange_);
       return {};
     case Route::status:
-      answer_status(pool_, start_.board, totals_, start_.listener, page_, exchange_);
+      status_page_.answer(handler_.page_header(), page_, exchange_);
       return {};
     case Route::application:
       break;

@@ -86,15 +86,38 @@ std::string program_path() {
 
 int (*g_register_extensions)() = nullptr;
 
-/// The embed library has pcntl built in, which php-fpm has not: a script that forks or takes signals
-/// over would break its worker.
+/// Takes a built-in module out before it starts, as if it had never been there.
+void leave_out_module(std::string_view name) {
+  auto* const module = static_cast<zend_module_entry*>(
+      zend_hash_str_find_ptr(&module_registry, name.data(), name.size()));
+  if (module == nullptr) return;
+  const int number = module->module_number;
+  zend_unregister_functions(module->functions, -1, nullptr);
+  zend_hash_str_del(&module_registry, name.data(), name.size());
+  // Numbers are counted: the next module would get one that is taken.
+  zval* other = nullptr;
+  ZEND_HASH_FOREACH_VAL(&module_registry, other) {
+    auto* const entry = static_cast<zend_module_entry*>(Z_PTR_P(other));
+    if (entry->module_number > number) --entry->module_number;
+  }
+  ZEND_HASH_FOREACH_END();
+}
+
+void set_constant(std::string_view name, const std::string& value) {
+  zval* const constant = zend_get_constant_str(name.data(), name.size());
+  if (constant == nullptr) return;
+  ZVAL_INTERNED_STR(constant, zend_string_init_interned(value.data(), value.size(), true));
+}
+
+/// The embed library is built for programs of one's own. php-fpm has neither pcntl nor chroot(): a
+/// script that forks, takes signals over or locks its worker in breaks it for others.
 int register_extensions() {
   const int done = g_register_extensions();
-  auto* const pcntl = static_cast<zend_module_entry*>(
-      zend_hash_str_find_ptr(&module_registry, "pcntl", sizeof "pcntl" - 1));
-  if (pcntl != nullptr) {
-    zend_unregister_functions(pcntl->functions, -1, nullptr);
-    zend_hash_str_del(&module_registry, "pcntl", sizeof "pcntl" - 1);
+  leave_out_module("pcntl");
+  zend_hash_str_del(CG(function_table), "chroot", sizeof "chroot" - 1);
+  if (const std::string folder = settings_folder(); !folder.empty()) {
+    set_constant("PHP_CONFIG_FILE_PATH", folder);
+    set_constant("PHP_CONFIG_FILE_SCAN_DIR", folder + "/conf.d");
   }
   return done;
 }

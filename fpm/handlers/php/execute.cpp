@@ -35,10 +35,8 @@ class Disk final : public PathFiles {
 // Of the request at hand; PHP's request_info points to the latter.
 std::string g_path, g_uri;
 
-zend_long content_length(std::string_view text) {
-  zend_long length = 0;
-  std::from_chars(text.data(), text.data() + text.size(), length);
-  return length < 0 ? 0 : length;
+zend_long content_length(const char* text) {
+  return text == nullptr ? 0 : std::max(0L, std::strtol(text, nullptr, 10));
 }
 
 /// Fills what PHP's start of a request looks at.
@@ -63,7 +61,7 @@ void describe(Request& request, Exchange& exchange) {
   info.query_string = env.c_string("QUERY_STRING");
   char* const type = env.c_string("CONTENT_TYPE");
   info.content_type = type == nullptr ? "" : type;
-  info.content_length = content_length(env.text("CONTENT_LENGTH"));
+  info.content_length = content_length(env.c_string("CONTENT_LENGTH"));
   php_handle_auth_data(env.c_string("HTTP_AUTHORIZATION"));
   if (script.found) exchange.set_script(g_path);
 }

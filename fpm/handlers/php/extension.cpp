@@ -1,5 +1,6 @@
 #include "fpm/handlers/php/extension.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "fpm/handlers/php/request.hpp"
@@ -42,21 +43,35 @@ zend_string* header_name(std::string_view name) {
   if (name.size() <= 5 || name.substr(0, 5) != "HTTP_") return nullptr;
   name.remove_prefix(5);
   zend_string* const result = zend_string_init(name.data(), name.size(), false);
-  bool first = true;  // of a word
-  for (std::size_t i = 0; i < name.size(); ++i) {
+  // The first letter of each word stays as it is, whatever it is.
+  for (std::size_t i = 1; i < name.size(); ++i) {
     char& byte = ZSTR_VAL(result)[i];
     if (byte == '_') {
       byte = '-';
-      first = true;
-    } else {
-      if (!first && byte >= 'A' && byte <= 'Z') byte = static_cast<char>(byte + ('a' - 'A'));
-      first = false;
+      ++i;
+    } else if (byte >= 'A' && byte <= 'Z') {
+      byte = static_cast<char>(byte + ('a' - 'A'));
     }
   }
   return result;
 }
 
-/// The status page's JSON with php-fpm's names for fpm_get_status(): dashes for blanks, and three that
+void add(zval* to, std::string_view name, zval* value) {
+  add_assoc_zval_ex(to, name.data(), name.size(), value);
+}
+
+/// "request uri" of the status page is two values here.
+void add_uri(zval* to, std::string_view uri) {
+  const std::size_t mark = std::min(uri.find('?'), uri.size());
+  const std::string_view query = uri.substr(std::min(mark + 1, uri.size()));
+  zval text;
+  ZVAL_STRINGL(&text, uri.data(), mark);
+  add(to, "request-uri", &text);
+  ZVAL_STRINGL(&text, query.data(), query.size());
+  add(to, "query-string", &text);
+}
+
+/// The status page's JSON with php-fpm's names for fpm_get_status(): dashes for blanks, and some that
 /// differ.
 void rename_keys(zval* from, zval* to) {
   array_init(to);
@@ -64,6 +79,10 @@ void rename_keys(zval* from, zval* to) {
   zend_ulong index = 0;
   zval* value = nullptr;
   ZEND_HASH_FOREACH_KEY_VAL(Z_ARRVAL_P(from), index, key, value) {
+    if (key != nullptr && zend_string_equals_literal(key, "request uri")) {
+      add_uri(to, {Z_STRVAL_P(value), Z_STRLEN_P(value)});
+      continue;
+    }
     zval copy;
     if (Z_TYPE_P(value) == IS_ARRAY) {
       rename_keys(value, &copy);
@@ -75,11 +94,10 @@ void rename_keys(zval* from, zval* to) {
       continue;
     }
     std::string name(ZSTR_VAL(key), ZSTR_LEN(key));
-    for (char& byte : name) {
-      if (byte == ' ') byte = '-';
-    }
+    std::replace(name.begin(), name.end(), ' ', '-');
     if (name == "processes") name = "procs";
-    add_assoc_zval_ex(to, name.data(), name.size(), &copy);
+    if (name == "content-length") name = "request-length";
+    add(to, name, &copy);
   }
   ZEND_HASH_FOREACH_END();
 }

@@ -122,8 +122,13 @@ class Choice {
     // IIS repeats SCRIPT_NAME in PATH_INFO.
     if (name_ && info_ && env_.text("SERVER_SOFTWARE").starts_with("Microsoft-IIS") &&
         info_->starts_with(*name_)) {
-      info_ = given_.info = info_->substr(name_->size());
-      env_.set("ORIG_PATH_INFO", *info_);
+      info_ = info_->substr(name_->size());
+      keep_original("PATH_INFO", given_.info);
+      if (info_->empty()) {
+        env_.unset("PATH_INFO");
+      } else {
+        env_.set("PATH_INFO", *info_);
+      }
     }
     redirect_ = value("REDIRECT_URL");
     // Apache's Action runs an interpreter as SCRIPT_FILENAME and names the script here.
@@ -187,8 +192,8 @@ class Choice {
     if (!given_.file || *given_.file != file) {
       keep_original("SCRIPT_FILENAME", given_.file);
       env_.set("SCRIPT_FILENAME", file);
-    }
-    script_ = file;
+      script_ = file;
+    }  // else, with Action and the script named twice, php-fpm keeps to the longer one
     translate(file);
   }
 
@@ -197,7 +202,7 @@ class Choice {
     if (by_apache_proxy_) {
       if (rest.empty() || given_.info == rest) return;
       if (given_.info) {
-        keep_original("PATH_INFO", given_.info);
+        take_name(*given_.info);
       } else if (name_) {
         take_from_name(rest);
       }
@@ -206,13 +211,17 @@ class Choice {
     }
     if (!info_ || info_->size() <= rest.size()) return;
     const std::string before = info_->substr(0, info_->size() - rest.size());
-    keep_original("PATH_INFO", given_.info);
-    if (given_.name != before) {
-      keep_original("SCRIPT_NAME", given_.name);
-      env_.set("SCRIPT_NAME", before);
-    }
-    set_uri(before);
+    take_name(before);
     set_info(info_->substr(before.size()));
+  }
+  /// The script's name was part of PATH_INFO.
+  void take_name(const std::string& name) {
+    keep_original("PATH_INFO", given_.info);
+    if (given_.name != name) {
+      keep_original("SCRIPT_NAME", given_.name);
+      env_.set("SCRIPT_NAME", name);
+    }
+    set_uri(name);
   }
   void set_info(const std::string& info) {
     info_ = info;

@@ -10,42 +10,27 @@ using Import = void (*)(zval* array);
 Import g_import_process = nullptr;
 
 /// A variable as PHP's own code would set it, through the filter that an extension may have put there.
-void put(std::string_view name, std::string_view value, int kind, zval* array) {
+void put(const char* name, std::string_view value, int kind, zval* array) {
   std::size_t length = 0;
   char* text = estrndup(value.data(), value.size());
-  if (sapi_module.input_filter(kind, name.data(), &text, value.size(), &length)) {
-    php_register_variable_safe(name.data(), text, length, array);
+  if (sapi_module.input_filter(kind, name, &text, value.size(), &length)) {
+    php_register_variable_safe(name, text, length, array);
   }
   efree(text);
 }
 
-/// Names of the usual letters need none of the care that PHP takes of '.', ' ' and '['.
-bool is_plain(std::string_view name) {
-  for (const char c : name) {
-    const bool fit = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                     c == '_';
-    if (!fit) return false;
-  }
-  return !name.empty() && !(name.front() >= '0' && name.front() <= '9');
-}
+/// Values end at a NUL, as in php-fpm.
+std::string_view up_to_nul(std::string_view value) { return value.substr(0, value.find('\0')); }
 
-void append_request(zval* array) {
+/// Calls `visit(name, value)` for each variable; names have a NUL behind them.
+template <class Visit>
+void each_variable(Visit visit) {
   Request* const request = current_request();
   if (request == nullptr) return;
-  const bool is_env = Z_ARR_P(array) == Z_ARR(PG(http_globals)[TRACK_VARS_ENV]);
-  const int kind = is_env ? PARSE_ENV : PARSE_SERVER;
-  const bool filtered = sapi_module.input_filter != php_default_input_filter;
   request->env().each([&](std::string_view name, std::string_view value) {
-    if (filtered || !is_plain(name)) {
-      // A copy with the NUL that these functions of PHP's look for.
-      zend_string* const copy = zend_string_init(name.data(), name.size(), false);
-      put({ZSTR_VAL(copy), ZSTR_LEN(copy)}, value, kind, array);
-      zend_string_release(copy);
-      return;
-    }
-    zval text;
-    ZVAL_STRINGL_FAST(&text, value.data(), value.size());
-    php_register_known_variable(name.data(), name.size(), &text, array);
+    zend_string* const copy = zend_string_init(name.data(), name.size(), false);
+    visit(ZSTR_VAL(copy), up_to_nul(value));
+    zend_string_release(copy);
   });
 }
 
@@ -63,13 +48,17 @@ void import_request(zval* array) {
     return;
   }
   g_import_process(array);
-  append_request(array);
+  const bool is_env = Z_ARR_P(array) == Z_ARR(PG(http_globals)[TRACK_VARS_ENV]);
+  const int kind = is_env ? PARSE_ENV : PARSE_SERVER;
+  each_variable([&](const char* name, std::string_view value) { put(name, value, kind, array); });
 }
 
-/// For getenv() without a name.
+/// For getenv() without a name: nothing of it is for the filter extension.
 void load_request(zval* array) {
   g_import_process(array);
-  append_request(array);
+  each_variable([&](const char* name, std::string_view value) {
+    php_register_variable_safe(name, value.data(), value.size(), array);
+  });
 }
 
 }  // namespace
