@@ -31,7 +31,7 @@ polyline { fill: none; stroke: var(--busy); stroke-width: 1.5; }
 </head>
 <body>
 <h1>fpm <small id="time"></small></h1>
-<div id="note"><noscript>This page needs JavaScript; <a href="status">the same as JSON</a>.</noscript></div>
+<div id="note"><noscript>This page needs JavaScript; its data is at /status.</noscript></div>
 <table>
 <thead><tr><th>pool</th><th class="text">state</th><th class="text">workers</th><th>active</th>
 <th>idle</th><th>limit</th><th>queue</th><th>requests/s</th><th class="text">last minutes</th>
