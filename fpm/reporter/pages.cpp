@@ -100,7 +100,8 @@ Page ready_page(View& view, std::string_view query, View::Time now) {
 
 Page status_page(View& view, std::size_t index, std::string_view query, status::Format format) {
   const bool full = status::wants_full(query);
-  Page page{.type = std::string(status::content_type(format))};
+  Page page{.type = std::string(status::content_type(format)),
+            .type_header = status::content_type_header(format)};
   status::render(page.body, view.snapshot(index, full), format, full,
                  status::wants_extended(query));
   return page;
@@ -135,11 +136,11 @@ std::string_view Page::reason() const {
 }
 
 std::string Page::head() const {
-  std::string text = fmt::format(
+  constexpr std::string_view kNotCached =
       "Expires: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
-      "Cache-Control: no-cache, no-store, must-revalidate, max-age=0\r\n"
-      "Content-type: {}\r\n",
-      type);
+      "Cache-Control: no-cache, no-store, must-revalidate, max-age=0\r\n";
+  std::string text = fmt::format("{}: {}\r\n", type_header, type);
+  text.insert(type_first ? text.size() : 0, kNotCached);
   if (!policy.empty()) text += fmt::format("Content-Security-Policy: {}\r\n", policy);
   if (status == 405) text += "Allow: GET, HEAD\r\n";
   return text;
@@ -165,7 +166,7 @@ Page pool_page(View& view, std::string_view pool, const Ask& ask) {
   const auto index = view.find(pool);
   if (!index || ask.path.empty()) return not_found();
   const PoolNews& news = view.pool(*index);
-  if (ask.path == news.ping_path) return {.body = news.ping_response};
+  if (ask.path == news.ping_path) return {.body = news.ping_response, .type_first = true};
   if (ask.path != (news.status_path.empty() ? "/" : news.status_path)) return not_found();
   return status_page(view, *index, ask.query, status::choose_format(ask.query));
 }

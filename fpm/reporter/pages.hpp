@@ -22,6 +22,8 @@ struct Page {
   std::string type = "text/plain;charset=UTF-8";
   std::string_view policy = {};  ///< Content-Security-Policy; empty: none
   std::string body = {};
+  std::string_view type_header = "Content-type";
+  bool type_first = false;  ///< before the lines for caches: php-fpm's ping
 
   /// "Not Found" and the like.
   std::string_view reason() const;

@@ -406,6 +406,10 @@ std::string_view content_type(Format format) {
   return "text/plain;charset=UTF-8";
 }
 
+std::string_view content_type_header(Format format) {
+  return format == Format::json || format == Format::openmetrics ? "Content-Type" : "Content-type";
+}
+
 void render(std::string& out, const PoolSnapshot& pool, Format format, bool full,
             bool extended) {
   switch (format) {

@@ -23,8 +23,11 @@ bool wants_full(std::string_view query);
 /// The query has the key `extended`: what php-fpm does not know, after what it knows.
 bool wants_extended(std::string_view query);
 
-/// For the Content-Type header: "text/plain;charset=UTF-8", ...
+/// The value of the Content-Type header: "text/plain;charset=UTF-8", ...
 std::string_view content_type(Format format);
+
+/// "Content-type", as php-fpm writes that header's name, or "Content-Type", as it does in two formats.
+std::string_view content_type_header(Format format);
 
 /// Appends the page to `out`, whose room is reused: a warm string costs no allocation. `full` adds
 /// the processes (not in OpenMetrics, as with php-fpm). Strings of the snapshot may be anything;

@@ -39,9 +39,9 @@ void begin_ping(Exchange& exchange, std::string_view first) {
 
 void begin_status(Exchange& exchange, std::string_view first, status::Format format) {
   std::array<char, 512> head;
-  const char letter = format == status::Format::json ? 'T' : 't';
-  const auto end = fmt::format_to_n(head.data(), head.size(), "{}{}Content-{}ype: {}\r\n\r\n", first,
-                                    kNotCached, letter, status::content_type(format));
+  const auto end = fmt::format_to_n(head.data(), head.size(), "{}{}{}: {}\r\n\r\n", first, kNotCached,
+                                    status::content_type_header(format),
+                                    status::content_type(format));
   exchange.begin(200, {head.data(), std::min(end.size, head.size())});
 }
 
