@@ -62,6 +62,7 @@ struct Running {
   bool starting = false;           // an old generation serves meanwhile, unless the pool is new
   std::vector<GenerationId> replaces;  // those that drain when this one serves
   int replacers = 0;               // generations that start to take its place
+  int served = 0;                  // while it starts: most workers of it that served
   bool kept = false;               // one of those failed: this one goes on
   std::optional<policy::Drain> pushes;  // while it drains
   asio::steady_timer retry;        // of failing starts
@@ -129,6 +130,7 @@ class Master::Loop final : public Orders {
   // loop_pools.cpp
   Running& add(Pool::Parts parts);
   Running* find(GenerationId id);
+  const Running* find(GenerationId id) const;
   void erase_when_empty(Running& running);
   void reap_children();
   void look(GenerationId id);
@@ -139,6 +141,12 @@ class Master::Loop final : public Orders {
   void relieve(Running& running);
   void tell_process_max(const Running& running);
   int room() const;
+  int room(const Running& running) const;
+  const Running* slow_heir(const Running& running) const;
+  bool succeeds_slowly(const Running& running) const;
+  int replaced_workers(const Running& running) const;
+  void let_old_go(Running& running);
+  void wait_for_start(Running& running);
   bool gives_way(const Running& running);
   void make_room(Running& running, int wanted);
   void recount(Running& running);

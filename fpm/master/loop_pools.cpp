@@ -41,6 +41,11 @@ Running* Master::Loop::find(GenerationId id) {
   return found == running_.end() ? nullptr : found->second.get();
 }
 
+const Running* Master::Loop::find(GenerationId id) const {
+  const auto found = running_.find(id);
+  return found == running_.end() ? nullptr : found->second.get();
+}
+
 /// A generation that drains and has no worker any more is over.
 void Master::Loop::erase_when_empty(Running& running) {
   if (!running.pool.draining() || running.pool.workers() > 0 || shutdown_.stopping()) return;
@@ -109,16 +114,6 @@ int Master::Loop::room() const {
   return limit == 0 ? std::numeric_limits<int>::max() : std::max(0, limit - workers_);
 }
 
-/// process.max holds back a generation that starts: what becomes free is for that one, else the old
-/// one would fill up again with what it gave up, and no reload ever ended.
-bool Master::Loop::gives_way(const Running& running) {
-  if (global_.process_max == 0 || !reload_ || running.starting) return false;
-  return std::any_of(reload_->starting.begin(), reload_->starting.end(), [this](GenerationId id) {
-    const Running* const starting = find(id);
-    return starting != nullptr && starting->pool.held_back();
-  });
-}
-
 /// The one place where a generation is brought to what it wants; called whenever something may have
 /// changed for it.
 void Master::Loop::look(GenerationId id) {
@@ -128,7 +123,7 @@ void Master::Loop::look(GenerationId id) {
   check_deadlines(running);
   if (running.pool.draining()) return;
   const auto state = running.pool.account()->state();
-  const bool again = running.pool.grow(Clock::now(), gives_way(running) ? 0 : room());
+  const bool again = running.pool.grow(Clock::now(), gives_way(running) ? 0 : room(running));
   recount(running);
   watch_generation(running);
   tell_process_max(running);
@@ -141,7 +136,10 @@ void Master::Loop::look(GenerationId id) {
   relieve(running);
   wait_for_clients(running);
   if (running.starting) {
-    if (running.pool.held_back()) {
+    if (succeeds_slowly(running)) {
+      let_old_go(running);
+      if (running.pool.workers() == 0) make_room(running, 1);
+    } else if (running.pool.held_back()) {
       const int wanted = std::max(1, policy::workers_at_start(running.pool.config()));
       make_room(running, wanted - running.pool.workers());
     }
@@ -156,7 +154,7 @@ void Master::Loop::look(GenerationId id) {
 }
 
 void Master::Loop::tell_process_max(const Running& running) {
-  if (running.pool.held_back() && !told_process_max_) {
+  if (running.pool.held_back() && !told_process_max_ && room() == 0) {
     told_process_max_ = true;
     log::warning(
         "The maximum number of processes has been reached. Please review your configuration and "

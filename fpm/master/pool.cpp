@@ -84,6 +84,8 @@ os::Result<void> Pool::make_memory() {
 
 void Pool::start(Clock::time_point now, int room, int least, bool told) {
   announce_ = told;
+  // Others only begin with so many.
+  least_ = config().handler == config::HandlerKind::fastcgi ? least : 0;
   const int wanted = std::max(policy::workers_at_start(config()), least);
   spawn_some(std::min(wanted, room), now);
   serving_ = true;
@@ -91,6 +93,7 @@ void Pool::start(Clock::time_point now, int room, int least, bool told) {
 
 void Pool::serves_alone() {
   announce_ = false;
+  least_ = 0;
   if (board_) pulse().announce.store(0);
 }
 
@@ -120,7 +123,12 @@ bool Pool::grow(Clock::time_point now, int room) {
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
   const policy::Workers seen = count();
-  const policy::ScalingPlan plan = policy::plan_growth(config(), seen, room);
+  policy::ScalingPlan plan = policy::plan_growth(config(), seen, room);
+  const int missing = std::min(least_, config().max_children) - seen.alive();
+  if (missing > plan.spawn) {
+    plan.spawn = std::min(missing, std::max(0, room));
+    plan.held_back = missing > plan.spawn;
+  }
   held_back_ = plan.held_back;
   spawn_some(plan.spawn, now);
   // A crowd may be there before the first worker, with which the memory for the count is made.
@@ -251,10 +259,43 @@ std::optional<Clock::time_point> Pool::shrink(Clock::time_point now) {
 bool Pool::ask_to_leave(int slot, ExitCause why) {
   auto& worker = slots_[static_cast<std::size_t>(slot)];
   if (!worker || worker->asked || !scoreboard::is_idle(board_.stage(slot))) return false;
-  worker->asked = why;
-  ++asked_;
-  spawner_.signal(worker->pid, SIGQUIT);
+  ask(*worker, why);
   return true;
+}
+
+void Pool::ask(Worker& worker, ExitCause why) {
+  worker.asked = why;
+  ++asked_;
+  spawner_.signal(worker.pid, SIGQUIT);
+}
+
+void Pool::give_up(int most) {
+  // A kept connection may be about to be used: those last.
+  for (int slot = 0; slot < board_.slots() && most > asked_; ++slot) {
+    if (!board_.moment(slot).kept) ask_to_leave(slot, ExitCause::replaced);
+  }
+  for (const bool kept : {false, true}) {
+    for (int slot = 0; slot < board_.slots() && most > asked_; ++slot) {
+      auto& worker = slots_[static_cast<std::size_t>(slot)];
+      if (!worker || worker->asked || board_.moment(slot).kept != kept) continue;
+      ask(*worker, ExitCause::replaced);
+    }
+  }
+}
+
+void Pool::give_up_starting() {
+  for (int slot = 0; slot < board_.slots(); ++slot) {
+    auto& worker = slots_[static_cast<std::size_t>(slot)];
+    if (worker && !worker->asked && board_.stage(slot) == Stage::starting) {
+      ask(*worker, ExitCause::replaced);
+    }
+  }
+}
+
+int Pool::serving_workers() const {
+  if (!board_) return 0;
+  const scoreboard::Board::Counts counts = board_.counts();
+  return counts.idle + counts.active;
 }
 
 void Pool::give_up_idle(int most) {

@@ -111,6 +111,13 @@ class Pool {
 
   /// Idle workers go, to make room for those of a new generation: until `most` are on their way.
   void give_up_idle(int most);
+  /// Up to `most` workers go, those that are in a request at its end; only of handlers whose requests are
+  /// executed by another process, which does not see the signal.
+  void give_up(int most);
+  /// Those go that have not reached accept.
+  void give_up_starting();
+  /// Workers that have reached accept.
+  int serving_workers() const;
   /// What its workers print goes to its output_log, if it has one, else to the master's log.
   void use_output_log() const;
   /// Opens the pool's access log anew. @return false: it could not, the old one stays in use.
@@ -173,6 +180,7 @@ class Pool {
   void tell_limit(bool at_limit);
   os::Result<void> make_memory();
   bool ask_to_leave(int slot, scoreboard::ExitCause why);
+  void ask(Worker& worker, scoreboard::ExitCause why);
   void close_queue();
   void count_exit(int slot, const os::Exit& exit, bool was_ready);
   bool spawn(int slot, Clock::time_point now);
@@ -199,6 +207,7 @@ class Pool {
   WatchOutput watch_output_;
   std::vector<std::optional<Worker>> slots_;
   int workers_ = 0;
+  int least_ = 0;  // workers, until it serves alone
   std::uint64_t relieved_ns_ = 0;  // last look for kept connections to close
   int asked_ = 0;  // of them, told to go
   bool serving_ = false;  // the first workers have been started

@@ -18,9 +18,6 @@ using scoreboard::PoolState;
 
 namespace {
 
-/// How long the first workers of a generation may take to reach accept.
-constexpr std::chrono::seconds kStartPatience{30};
-
 /// All findings, as at the start; the first error is also what the asker is told.
 std::string tell(const std::vector<config::Problem>& problems) {
   std::string first;
@@ -220,24 +217,16 @@ void Master::Loop::start_generation(GenerationId id) {
   for (const GenerationId old : running.replaces) {
     if (const Running* const replaced = find(old)) in_use += replaced->pool.workers();
   }
-  const int least = in_use > 0 ? 1 : 0;
-  make_room(running, std::max(least, policy::workers_at_start(running.pool.config())));
-  running.pool.start(Clock::now(), room(), least, true);
+  // One whose workers are slow to start takes over from as many as there are.
+  const bool slow = succeeds_slowly(running);
+  const int most = running.pool.config().max_children;
+  const int least = slow ? std::min(in_use, most) : std::min(in_use, 1);
+  make_room(running, slow ? std::min(1, least)
+                          : std::max(least, policy::workers_at_start(running.pool.config())));
+  running.pool.start(Clock::now(), room(running), least, true);
   recount(running);
-  after(running.drain, Clock::now() + kStartPatience, [this, id] {
-    Running* const late = find(id);
-    if (late != nullptr && late->starting) generation_failed(*late, "its workers do not get ready");
-  });
+  wait_for_start(running);
   look(id);
-}
-
-/// Where process.max leaves none, idle workers of the old generation go first. Some may become idle later
-/// only: called again while the new one is held back.
-void Master::Loop::make_room(Running& running, int wanted) {
-  for (const GenerationId old : running.replaces) {
-    if (room() >= wanted) return;
-    if (Running* const replaced = find(old)) replaced->pool.give_up_idle(wanted - room());
-  }
 }
 
 void Master::Loop::check_start(Running& running) {

@@ -362,3 +362,54 @@ def test_all_ways_to_run_a_pool(case):
         assert time.monotonic() - began < 2 or case.sanitized
     procs.wait_until(lambda: not any("ondemand" in procs.command_line(pid) for pid in fpm.workers()),
                      "the idle ones of ondemand have gone")
+
+
+# From one generation to the next.
+
+def reload_and_watch(fpm, limit_s=20):
+    """Most workers at once until the reload is over, while requests of 50 ms keep all of them busy."""
+    wrong, over, most = [], threading.Event(), 0
+
+    def load():
+        while not over.is_set():
+            answer = ask(fpm, "sleep_ms=50")
+            if answer.body != b"body 0\n":
+                wrong.append(answer)
+    threads = [threading.Thread(target=load) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    mark, end = fpm.mark(), time.monotonic() + limit_s
+    fpm.send(signal.SIGUSR2)
+    while not fpm.find("ready to handle|does not serve", mark) and time.monotonic() < end:
+        most = max(most, len(fpm.workers()))
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong and time.monotonic() < end, wrong[:2]
+    return most
+
+
+def test_a_reload_has_one_process_more_than_the_pool_may_have_at_most(case):
+    dynamic = "pm = dynamic\npm.start_servers = 2\npm.min_spare_servers = 1\npm.max_spare_servers = 2\n"
+    for mode in ("pm = static\n", dynamic):
+        fpm = start(case, "pm.max_children = 4\nenv[START_DELAY_MS] = 300\n" + mode)
+        assert ask(fpm).body == b"body 0\n"
+        before = set(fpm.workers())
+        most = reload_and_watch(fpm)
+        assert len(before) < most <= 5, (len(before), most)
+        procs.wait_until(lambda: not before & set(fpm.workers()), "the old ones have gone")
+        fpm.stop()
+
+
+def test_a_new_program_that_cannot_be_started_leaves_the_old_one_in_place(case):
+    fpm = start(case, "pm.max_children = 3\n")
+    before = pid_of(ask(fpm))
+    text = fpm.config.read_text()
+    fpm.config.write_text(text.replace(str(case.dir / "app"), "/none/such"))
+    reload_and_watch(fpm)
+    fpm.wait_line("the new generation does not serve.*the old one goes on")
+    procs.wait_until(lambda: len(fpm.workers()) == 3, "all old ones are there")
+    assert before in {pid_of(ask(fpm)) for _ in range(30)}
+    fpm.config.write_text(text)
+    reload_and_watch(fpm)
+    fpm.stop()
