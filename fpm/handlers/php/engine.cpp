@@ -189,6 +189,7 @@ os::Result<void> start_engine(const config::PhpStart& start, const config::Varia
   }
   if (start.extended_info) CG(compiler_options) |= ZEND_COMPILE_EXTENDED_INFO;
   install_server_variables();
+  install_body_readers();
   set_pool_values(values, false);
   set_pool_values(admin_values, true);
   return {};

@@ -1,20 +1,22 @@
 #include "fpm/handlers/php/env.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace fpm::handlers::php {
 namespace {
 
 constexpr std::size_t kSmallest = 128;
 
-// Parameters of one front differ in length and in a few places; a front that wants collisions only
-// slows down itself (a look-up is bounded by the parameters that the parser lets in).
+// Parameters of one front differ in length, at their beginning and at their end; a front that wants
+// collisions only slows down itself (a look-up is bounded by the parameters that the parser lets in).
 std::size_t hash_of(std::string_view name) {
-  std::size_t hash = name.size() * 0x9e3779b97f4a7c15U;
-  for (const char byte : name) {
-    hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3U;
-  }
-  return hash ^ (hash >> 29);
+  std::uint64_t first = 0, last = 0;
+  const std::size_t some = std::min<std::size_t>(name.size(), 8);
+  std::memcpy(&first, name.data(), some);
+  std::memcpy(&last, name.data() + name.size() - some, some);
+  const std::uint64_t mixed = (first ^ (last << 7 | last >> 57) ^ name.size()) * 0x9e3779b97f4a7c15U;
+  return static_cast<std::size_t>(mixed ^ (mixed >> 32));
 }
 
 }  // namespace
@@ -22,7 +24,8 @@ std::size_t hash_of(std::string_view name) {
 void Env::start(const fcgi::Params& params, std::string_view role) {
   entries_.clear();
   copies_.clear();
-  const std::size_t wanted = std::max(kSmallest, table_.size());
+  std::size_t wanted = kSmallest;
+  while (wanted < 2 * (params.size() + 8)) wanted *= 2;
   table_.assign(wanted, 0);
   put("FCGI_ROLE", role);
   for (const fcgi::Param param : params) {

@@ -163,7 +163,9 @@ void log_message(const char* message, int) {
 int activate() {
   Request* const request = current_request();
   const char* const path = SG(request_info).path_translated;
-  if (request != nullptr && path != nullptr) activate_user_ini(*request, path);
+  if (request == nullptr) return SUCCESS;
+  if (path != nullptr) activate_user_ini(*request, path);
+  prepare_body();
   return SUCCESS;
 }
 

@@ -21,6 +21,11 @@ void tell_front(Request& request, const char* level, std::string_view text);
 void install_server_variables();
 void register_server_variables(zval* array);
 
+/// Keeps bodies in memory that PHP would put into files.
+void install_body_readers();
+/// The same for a body that the script will read itself, from php://input.
+void prepare_body();
+
 /// Values of .user.ini and of php.ini's [PATH=] and [HOST=] sections, for the script at `path`.
 void activate_user_ini(Request& request, const char* path);
 
