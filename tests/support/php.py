@@ -1,5 +1,8 @@
 """Pools whose handler is php, and requests to them."""
 
+import os
+import time
+
 import fastcgi
 
 
@@ -20,6 +23,13 @@ def settings(case):
 
 def script(case, text, name="a.php"):
     return case.write(f"www/{name}", text if text.startswith("<") else f"<?php\n{text}\n")
+
+
+def old_script(case, text, name="a.php"):
+    """One that was written a while ago: opcache takes no file of the last two seconds."""
+    path = script(case, text, name)
+    os.utime(path, (time.time() - 60,) * 2)
+    return path
 
 
 def ask(fpm, path, uri=None, method="GET", body=b"", **params):

@@ -36,7 +36,7 @@ std::string settings_folder() {
 }
 
 std::string ini_path(const config::PhpStart& start) {
-  if (!start.ini.empty()) return start.ini;
+  if (!start.ini.empty() || start.no_ini) return start.ini;
   const char* const rc = std::getenv("PHPRC");
   return rc != nullptr && *rc != '\0' ? std::string(rc) : settings_folder();
 }

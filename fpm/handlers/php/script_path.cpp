@@ -57,6 +57,7 @@ class Choice {
     chosen_.named = true;
     info_ = given_.info;
     name_ = given_.name;
+    strip_name_of_iis();
     strip_apache_proxy();
     if (rules_.fix_pathinfo) {
       fix();
@@ -107,6 +108,17 @@ class Choice {
     }
   }
 
+  // IIS repeats SCRIPT_NAME in PATH_INFO.
+  void strip_name_of_iis() {
+    if (!name_ || !info_ || !info_->starts_with(*name_)) return;
+    if (!env_.text("SERVER_SOFTWARE").starts_with("Microsoft-IIS")) return;
+    info_->erase(0, name_->size());
+    keep_original("PATH_INFO", given_.info);
+    if (!info_->empty()) return env_.set("PATH_INFO", *info_);
+    env_.unset("PATH_INFO");
+    info_.reset();
+  }
+
   // cgi.fix_pathinfo = 0: everything is what the front says.
   void keep() {
     set_uri(info_ ? info_ : name_);
@@ -118,17 +130,6 @@ class Choice {
     if (!root_ && !rules_.doc_root.empty()) {
       root_ = std::string(rules_.doc_root);
       env_.set("DOCUMENT_ROOT", *root_);
-    }
-    // IIS repeats SCRIPT_NAME in PATH_INFO.
-    if (name_ && info_ && env_.text("SERVER_SOFTWARE").starts_with("Microsoft-IIS") &&
-        info_->starts_with(*name_)) {
-      info_ = info_->substr(name_->size());
-      keep_original("PATH_INFO", given_.info);
-      if (info_->empty()) {
-        env_.unset("PATH_INFO");
-      } else {
-        env_.set("PATH_INFO", *info_);
-      }
     }
     redirect_ = value("REDIRECT_URL");
     // Apache's Action runs an interpreter as SCRIPT_FILENAME and names the script here.
