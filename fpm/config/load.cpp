@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <set>
 #include <span>
+#include <unordered_map>
 
 #include "fpm/build_config.hpp"
 #include "fpm/config/directives.hpp"
@@ -19,6 +20,13 @@ namespace fpm::config {
 namespace {
 
 constexpr std::size_t kMostPoolName = 255;  ///< bytes
+
+/// Names of pools that differ in this alone are the same.
+std::string lower_case(std::string_view name) {
+  std::string lower(name);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lower;
+}
 
 /// Sorts entries into sections and fields.
 class Loader {
@@ -39,9 +47,8 @@ class Loader {
 
  private:
   std::size_t position(std::string_view name) const {
-    const auto& pools = out_.config.pools;
-    const auto same = [&](const Pool& pool) { return same_word(pool.name, name); };
-    return static_cast<std::size_t>(std::find_if(pools.begin(), pools.end(), same) - pools.begin());
+    const auto found = positions_.find(lower_case(name));
+    return found == positions_.end() ? out_.config.pools.size() : found->second;
   }
 
   void open_pool(const Entry& entry) {
@@ -58,6 +65,7 @@ class Loader {
     pool.place = entry.place;
     pool.php_start = options_.php_start;
     if (options_.as_php_fpm) pool.handler = HandlerKind::php;
+    positions_.emplace(lower_case(name), out_.config.pools.size());
     out_.config.pools.push_back(std::move(pool));
     draft_.pools.emplace_back();
   }
@@ -150,6 +158,7 @@ class Loader {
   const LoadOptions& options_;
   Loaded& out_;
   Draft& draft_;
+  std::unordered_map<std::string, std::size_t> positions_;  // of pools, by their names in lower case
 };
 
 /// Makes the paths of one section absolute. Only now, because `prefix` may stand below them.

@@ -21,9 +21,13 @@ constexpr std::size_t kMostSocketPath = sizeof(sockaddr_un::sun_path) - 1;  ///<
 /// The rules of one pool. Each rule is a function that reads like its sentence.
 class PoolRules {
  public:
-  PoolRules(const Section& section, const LoadOptions& options, Pool& pool,
-            std::vector<Problem>& problems)
-      : section_(section), options_(options), pool_(pool), problems_(problems) {}
+  PoolRules(const Section& section, const LoadOptions& options, os::Identities& identities,
+            Pool& pool, std::vector<Problem>& problems)
+      : section_(section),
+        options_(options),
+        identities_(identities),
+        pool_(pool),
+        problems_(problems) {}
 
   void check() {
     mandatory();
@@ -98,7 +102,7 @@ class PoolRules {
             "as root");
       return;
     }
-    const auto identity = os::resolve_identity(pool_.user, pool_.group);
+    const auto identity = identities_.resolve(pool_.user, pool_.group);
     if (!identity) {
       const bool group = os::resolve_user(pool_.user).has_value();
       return about(group ? "group" : "user", reason(identity.error()));
@@ -370,6 +374,7 @@ class PoolRules {
 
   const Section& section_;
   const LoadOptions& options_;
+  os::Identities& identities_;
   Pool& pool_;
   std::vector<Problem>& problems_;
 };
@@ -400,9 +405,9 @@ std::string ignored(std::string_view name) {
   return fmt::format("'{}' directive is ignored when FPM is not running as root", name);
 }
 
-void check_pool(const Section& section, const LoadOptions& options, Pool& pool,
-                std::vector<Problem>& problems) {
-  PoolRules(section, options, pool, problems).check();
+void check_pool(const Section& section, const LoadOptions& options, os::Identities& identities,
+                Pool& pool, std::vector<Problem>& problems) {
+  PoolRules(section, options, identities, pool, problems).check();
 }
 
 }  // namespace fpm::config

@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "fpm/config/rules.hpp"
+#include "fpm/os/identity.hpp"
 
 namespace fpm::config {
 
 /// Checks one pool, see check_rules(). All optional parts of `options` about this machine are
 /// either set or unknown for good; running_as_root is set.
-void check_pool(const Section& section, const LoadOptions& options, Pool& pool,
-                std::vector<Problem>& problems);
+void check_pool(const Section& section, const LoadOptions& options, os::Identities& identities,
+                Pool& pool, std::vector<Problem>& problems);
 
 bool is_folder(const std::string& path);
 /// Why a log could not be opened for appending, as an errno; 0: it may be possible. Makes nothing.

@@ -262,8 +262,9 @@ void check_rules(const Draft& draft, const LoadOptions& options, Config& config,
                         "No pool defined. at least one pool section must be specified in config "
                         "file, as in [www]"});
   }
+  os::Identities identities;
   for (std::size_t i = 0; i < config.pools.size(); ++i) {
-    check_pool(draft.pools[i], known, config.pools[i], problems);
+    check_pool(draft.pools[i], known, identities, config.pools[i], problems);
   }
   one_pool_per_address(draft, config, problems);
   global.process_max();

@@ -71,7 +71,7 @@ os::InheritedSocket claim(const config::Pool& pool, os::InheritedSockets* inheri
 }  // namespace
 
 os::Result<Listener> Listener::open(const config::Pool& pool, os::InheritedSockets* inherited) {
-  const int backlog = os::effective_backlog(pool.listen_backlog);
+  const int backlog = os::asked_backlog(pool.listen_backlog);
   Listener listener;
   listener.address_ = pool.listen;
   if (os::InheritedSocket given = claim(pool, inherited, backlog); given.fd) {
@@ -103,7 +103,7 @@ os::Result<Listener> Listener::open(const config::Pool& pool, os::InheritedSocke
 
 os::Result<void> Listener::apply(const config::Pool& pool) const {
   if (lent_) return {};
-  if (auto done = os::set_backlog(fd(), os::effective_backlog(pool.listen_backlog)); !done) {
+  if (auto done = os::set_backlog(fd(), os::asked_backlog(pool.listen_backlog)); !done) {
     return done;
   }
   if (!file_) return {};

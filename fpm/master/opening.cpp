@@ -2,34 +2,20 @@
 
 #include <unistd.h>
 
-#include <map>
-
 #include "fpm/log/log.hpp"
 
 namespace fpm::master {
 
 namespace {
 
-/// Whom pools run as. Each user is looked up once: the databases of users are slow, and 1,000 pools
-/// often have few users.
-class Identities {
- public:
-  /// Nothing when we are not root: workers stay who we are.
-  os::Result<std::optional<os::Identity>> of(const config::Pool& pool) {
-    if (::geteuid() != 0) return std::optional<os::Identity>();
-    const auto key = std::pair(pool.user, pool.group);
-    if (const auto found = known_.find(key); found != known_.end()) {
-      return std::optional<os::Identity>(found->second);
-    }
-    auto identity = os::resolve_identity(pool.user, pool.group);
-    if (!identity) return identity.error();
-    known_.emplace(key, *identity);
-    return std::optional<os::Identity>(std::move(*identity));
-  }
-
- private:
-  std::map<std::pair<std::string, std::string>, os::Identity> known_;
-};
+/// Whom the pool runs as. Nothing when we are not root: workers stay who we are.
+os::Result<std::optional<os::Identity>> identity_of(const config::Pool& pool,
+                                                    os::Identities& identities) {
+  if (::geteuid() != 0) return std::optional<os::Identity>();
+  auto identity = identities.resolve(pool.user, pool.group);
+  if (!identity) return identity.error();
+  return std::optional<os::Identity>(std::move(*identity));
+}
 
 os::Result<std::shared_ptr<Listener>> listener_for(const config::Pool& pool,
                                                    const Existing& existing) {
@@ -41,9 +27,9 @@ os::Result<std::shared_ptr<Listener>> listener_for(const config::Pool& pool,
   return std::make_shared<Listener>(std::move(*opened));
 }
 
-os::Result<Pool::Parts> open_pool(config::Pool pool, Identities& identities,
+os::Result<Pool::Parts> open_pool(config::Pool pool, os::Identities& identities,
                                   const Existing& existing) {
-  auto identity = identities.of(pool);
+  auto identity = identity_of(pool, identities);
   if (!identity) return identity.error();
   auto listener = listener_for(pool, existing);
   if (!listener) return listener.error();
@@ -62,7 +48,7 @@ std::optional<std::vector<Pool::Parts>> open_pools(std::vector<config::Pool> poo
   std::vector<Pool::Parts> opened;
   opened.reserve(pools.size());
   bool all = true;
-  Identities identities;
+  os::Identities identities;
   for (config::Pool& pool : pools) {
     const std::string name = pool.name;
     const config::Place place = pool.place;

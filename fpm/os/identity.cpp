@@ -70,6 +70,14 @@ Result<Identity> resolve_identity(const std::string& user, const std::string& gr
   return identity;
 }
 
+Result<Identity> Identities::resolve(const std::string& user, const std::string& group) {
+  const auto key = std::pair(user, group);
+  if (const auto found = known_.find(key); found != known_.end()) return found->second;
+  auto identity = resolve_identity(user, group);
+  if (identity) known_.emplace(key, *identity);
+  return identity;
+}
+
 Identity current_identity() {
   Identity identity;
   identity.uid = ::geteuid();

@@ -3,7 +3,9 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fpm/os/error.hpp"
@@ -24,6 +26,18 @@ struct Identity {
 /// for a number without passwd entry: the same number). Blocks on the name service.
 /// Errors: ENOENT with "cannot get uid for user 'x'" or "cannot get gid for group 'x'".
 Result<Identity> resolve_identity(const std::string& user, const std::string& group);
+
+/// resolve_identity() that asks once for each user: the name service takes 40 system calls and more where
+/// libnss-systemd is installed, and 5,000 pools often have few users. For one reading of a configuration:
+/// it keeps what it was told.
+class Identities {
+ public:
+  /// Errors are asked for again.
+  Result<Identity> resolve(const std::string& user, const std::string& group);
+
+ private:
+  std::map<std::pair<std::string, std::string>, Identity> known_;
+};
 
 /// The identity this process runs with.
 Identity current_identity();

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <memory>
 
 namespace fpm::os {
@@ -146,6 +148,10 @@ Result<UniqueFd> listen_tcp(const std::string& host, unsigned short port, int ba
   return listen_at(*list, backlog, text);
 }
 
+int asked_backlog(int backlog) {
+  return backlog < 0 ? std::numeric_limits<int>::max() : backlog;
+}
+
 int effective_backlog(int backlog) {
   int limit = SOMAXCONN;
   std::ifstream file("/proc/sys/net/core/somaxconn");
@@ -200,6 +206,8 @@ std::optional<unsigned> parse_queue_length(const char* reply, std::size_t size) 
 }
 
 std::optional<unsigned> unix_queue_length(int listener) {
+  pollfd anybody{listener, POLLIN, 0};
+  if (::poll(&anybody, 1, 0) == 0) return 0;
   struct stat status {};
   if (::fstat(listener, &status) < 0) return std::nullopt;
   const UniqueFd netlink(

@@ -34,6 +34,10 @@ Result<void> set_backlog(int listener, int backlog);
 /// for names only. Source: tcp(7), ipv6(7).
 Result<UniqueFd> listen_tcp(const std::string& host, unsigned short port, int backlog);
 
+/// What to give to listen(2) for a backlog from a configuration, which is negative for as much as there may
+/// be: the kernel cuts it to net.core.somaxconn.
+int asked_backlog(int backlog);
+
 /// How long a listen queue becomes with that backlog: the system's limit (net.core.somaxconn) where
 /// it is lower or `backlog` is negative. Reads /proc.
 int effective_backlog(int backlog);
@@ -50,7 +54,8 @@ void unlink_if_same(const std::string& path, const FileId& id);
 
 /// Connections that wait in the queue of a listening socket: TCP_INFO for TCP (tcp(7)
 /// tcpi_unacked), sock_diag for UNIX (sock_diag(7) UNIX_DIAG_RQLEN). Nothing if it cannot be known,
-/// as for a socket of another network namespace. Does not block; 3 us.
+/// as for a socket of another network namespace. Does not block; 3 us, less while nobody waits (sock_diag
+/// walks through all UNIX sockets of the system).
 std::optional<unsigned> listen_queue_length(int listener);
 
 /// The address of a peer as the access log shows it: "127.0.0.1" (mapped v4 unmapped), "::1"; "-"

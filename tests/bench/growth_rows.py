@@ -1,7 +1,6 @@
 """What grows with the number of workers and of pools, and how fast."""
 
 import contextlib
-import time
 
 import fastcgi
 import measure
@@ -68,7 +67,7 @@ def status(plan):
                   ["workers", "server", "text, ms", "json, ms", "bytes, json"])
     numbers = [2, 20] if plan.brief else [4, 500, 2000]
     for number in numbers:
-        seen = {kind: {} for kind in [*plan.kinds, "fpm's reporter"]}
+        seen, sizes = {kind: {} for kind in [*plan.kinds, "fpm's reporter"]}, {}
         with contextlib.ExitStack() as stack:
             up = {}
             for kind in plan.kinds:
@@ -79,36 +78,41 @@ def status(plan):
                     f"status.listen = 127.0.0.1:{reporter}" if kind == "fpm" else ""))
                 up[kind] = server.address(), "/status"
                 if kind == "fpm":
-                    up["fpm's reporter"] = ("127.0.0.1", reporter), "/status/www"
+                    up["fpm's reporter"] = f"127.0.0.1:{reporter}", "/status/www"
                 measure.wait_idle(server.pid, number + (kind == "fpm"))
-            for _ in range(plan.rounds * 3):
+            for _ in range(plan.rounds):
                 for kind, (address, uri) in up.items():
                     for form in ("full&text", "full&json"):
-                        seen[kind].setdefault(form, []).append(status_page(address, uri, form, number))
-        for kind, forms in seen.items():
-            times = {form: [one for one, _ in pages] for form, pages in forms.items()}
+                        sizes[kind] = check_page(address, uri, form, number)
+                        seen[kind].setdefault(form, []).append(time_page(plan, address, uri, form))
+        for kind, times in seen.items():
             table.add(number, kind,
                       table.figure(f"{number}, text", kind, times["full&text"], "ms"),
                       table.figure(f"{number}, json", kind, times["full&json"], "ms"),
-                      forms["full&json"][0][1])
+                      sizes[kind])
             if number == 2000 and kind != "php-fpm":
                 for form in times:
                     peer = seen.get("php-fpm", {}).get(form)
                     table.goal(f"{form[5:]}, {number} workers, {kind}", middle(times[form]), 5, "ms",
-                               f"php-fpm {middle([one for one, _ in peer]):.1f}" if peer else "",
+                               f"php-fpm {middle(peer):.1f}" if peer else "",
                                short=form == "full&json")
     return [table]
 
 
-def status_page(address, uri, form, number):
-    """(milliseconds, bytes)."""
-    began = time.monotonic()
+def time_page(plan, address, uri, form):
+    """The median of ten, milliseconds."""
+    said = plan.bench.load(address, "-n", 2 if plan.brief else 10, "-c", 1, "-u", f"{uri}?{form}")
+    return said["latency_us"]["p50"] / 1000
+
+
+def check_page(address, uri, form, number):
+    """Its size in bytes."""
+    host, _, port = address.rpartition(":")
     params = fastcgi.params_for(f"{uri}?{form}", uri)  # php-fpm wants a SCRIPT_FILENAME
-    answer = fastcgi.ask(address, params, limit_s=30)
-    took = (time.monotonic() - began) * 1000
+    answer = fastcgi.ask((host, int(port)) if host else address, params, limit_s=30)
     if answer.status != 200 or answer.body.count(b"request uri") + answer.body.count(b"request URI") < number:
         raise servers.Wrong(f"{address} {uri}?{form}: {answer.stdout[:300]}")
-    return took, len(answer.body)
+    return len(answer.body)
 
 
 def pools(plan):

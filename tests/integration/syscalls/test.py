@@ -56,3 +56,21 @@ def test_idle_master_and_workers_sleep(case):
     threads = len(os.listdir(f"/proc/{fpm.pid}/task"))
     assert threads == 1, f"the master has {threads} threads"
     fpm.stop()
+
+
+@plain_only
+def test_each_pool_more_costs_few_calls(case):
+    """5,000 pools are to start as fast as they can: no name service, no look into /proc for each."""
+    if not shutil.which("strace"):
+        case.skip("strace is not installed")
+    traces = case.folder("traces")
+    counts = {}
+    for number in (10, 60):
+        trace = traces / str(number)
+        pools = {f"p{i}": "cgi.root = {dir}\npm = ondemand\npm.max_children = 5" for i in range(number)}
+        fpm = case.fpm(pools, wrapper=["strace", "-D", "-qq", "-s", "0", "-o", trace])
+        fpm.stop()
+        procs.wait_until(lambda t=trace: "exit" in t.read_text()[-400:], "the end of the trace")
+        counts[number] = len(trace.read_text().splitlines())
+    each = (counts[60] - counts[10]) / 50
+    assert each <= 25, f"{each} calls for each pool: {counts}"
