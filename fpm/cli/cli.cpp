@@ -12,6 +12,7 @@
 
 #include "fpm/build_config.hpp"
 #include "fpm/cli/options.hpp"
+#include "fpm/cli/serve.hpp"
 #include "fpm/config/control_socket.hpp"
 #include "fpm/config/describe.hpp"
 #include "fpm/config/load.hpp"
@@ -139,6 +140,19 @@ int run_single(master::Pool::Parts parts, const rlimit& files) {
                       .on_end = [&parts] { parts.listener->unlink(); }});
 }
 
+/// For somebody at a terminal: where to look, once it is there.
+void show_address(master::Surroundings& surroundings) {
+  std::string text;
+  for (const auto& [name, door] : surroundings.doors) {
+    text += fmt::format("{} serves {} (Ctrl-C ends it)\n", master::door_address(*door.listener),
+                        door.config.http_root);
+  }
+  surroundings.on_ready = [text] {
+    fmt::print("{}", text);
+    std::fflush(stdout);
+  };
+}
+
 /// The control socket. A place that was named has to be free; the default one is taken if it is.
 bool open_control(const config::Global& global, master::Surroundings& surroundings) {
   const std::string path = config::control_socket_path(global);
@@ -158,14 +172,21 @@ bool open_control(const config::Global& global, master::Surroundings& surroundin
 
 /// From here on in the process that stays, which is the caller's child if it is a daemon.
 int run_master(config::Config config, os::InheritedSockets inherited,
-               master::Surroundings surroundings, bool single) {
+               master::Surroundings surroundings, bool single, bool shows_address = false) {
   surroundings.file_limit = limit_master(config.global);
   if (!surroundings.file_limit) return refuse();
   auto reporter = single ? master::ReporterParts()
                          : master::open_reporter(config, nullptr, &inherited);
+  std::vector<const config::Pool*> with_door;
+  for (const config::Pool& pool : config.pools) {
+    if (!single) with_door.push_back(&pool);
+  }
+  auto doors = master::open_doors(with_door, {}, &inherited);
   auto parts = master::open_pools(std::move(config.pools),
                                   {.listener = {}, .account = {}, .inherited = &inherited});
-  if (!parts || !reporter) return refuse();
+  if (!parts || !reporter || !doors) return refuse();
+  surroundings.doors = std::move(*doors);
+  if (shows_address) show_address(surroundings);
   surroundings.reporter = std::move(*reporter);
   master::close_unclaimed(inherited);
   if (single) return run_single(std::move(parts->front()), *surroundings.file_limit);
@@ -275,6 +296,37 @@ int serve(config::Loaded& loaded, const Options& options) {
                                  single);
 }
 
+/// fpm serve DIR.
+int serve_folder(const std::vector<std::string>& arguments, const std::string& name,
+                 const Program& program) {
+  const ServeOptions wanted = parse_serve_options(arguments);
+  if (!wanted.error.empty()) {
+    fmt::print("{}\n{} serve: {}\n", serve_usage(name), name, wanted.error);
+    return kExitUsage;
+  }
+  if (wanted.help) {
+    fmt::print("{}", serve_usage(name));
+    return kExitOk;
+  }
+  Options options;
+  options.program = program;
+  options.daemonize = false;
+  options.foreground = options.force_stderr = true;
+  options.allow_root = wanted.allow_root;
+  const auto entries = serve_entries(wanted);
+  const auto load = [entries, options] {
+    return config::load_entries("fpm serve", entries, load_options(options));
+  };
+  config::Loaded loaded = load();
+  if (!loaded.ok()) return refuse(loaded, options);
+  master::Surroundings surroundings;
+  if (auto opened = open_log(loaded.config.global, options, false, true); !opened) return refuse();
+  tell(loaded.problems, log::Level::warning);
+  prepare_reloads(surroundings, loaded.config, options, false);
+  surroundings.load = load;
+  return run_master(std::move(loaded.config), {}, std::move(surroundings), false, true);
+}
+
 /// Descriptors 0, 1 and 2 exist, so that nothing else can ever take their numbers.
 void fill_stdio() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
@@ -289,8 +341,11 @@ int main(int argc, char** argv) {
   const std::string name = argc > 0 ? argv[0] : "fpm";  // a title is written over the arguments
   const Program program = read_program(name);
   os::prepare_title(argc, argv, program.php_fpm ? "php-fpm" : "fpm");
-  const Options options =
-      parse_options(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc), program);
+  const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  if (!arguments.empty() && arguments.front() == "serve") {
+    return serve_folder({arguments.begin() + 1, arguments.end()}, name, program);
+  }
+  const Options options = parse_options(arguments, program);
   if (!options.error.empty()) {
     fmt::print("{}\n{}: {}\n", usage(name, program), name, options.error);
     return kExitUsage;

@@ -150,7 +150,8 @@ std::string usage(const std::string& name, const Program& program) {
               "Usage: {} [-n] [-e] [-h] [-i] [-m] [-v] [-t] [-p DIR] [-g FILE] [-c PATH]\n"
               "       [-d NAME[=VALUE]] [-y FILE] [-D] [-F [-O]] [-R] [--single POOL]\n\n",
               name)
-       << "Runs pools of workers behind a web server that speaks FastCGI.\n\n"
+       << "Runs pools of workers behind a web server that speaks FastCGI, or as one itself.\n"
+          "`serve DIR` shows a folder in the browser without a configuration (serve --help).\n\n"
        << describe()
        << fmt::format("\nWithout -y the file is {}.\n", default_config_file({}, program));
   return text.str();

@@ -52,10 +52,10 @@ std::string host_of(const Address& address) {
   return same_word(address.host, "localhost") ? "127.0.0.1" : address.host;
 }
 
-std::string parse_port(std::string_view text, std::uint16_t& out) {
+std::string parse_port(std::string_view text, bool any, std::uint16_t& out) {
   int port = 0;
-  if (!parse_number(text, 1, 65535, port).empty()) {
-    return fmt::format("invalid port value '{}', expected 1 to 65535", text);
+  if (!parse_number(text, any ? 0 : 1, 65535, port).empty()) {
+    return fmt::format("invalid port value '{}', expected {} to 65535", text, any ? 0 : 1);
   }
   out = static_cast<std::uint16_t>(port);
   return {};
@@ -77,7 +77,7 @@ std::string check_host(std::string_view host, bool bracketed) {
 
 }  // namespace
 
-std::string parse_address(std::string_view text, Address& out) {
+std::string parse_address(std::string_view text, Address& out, bool any_port) {
   Address parsed;
   parsed.text = text;
   if (text.empty()) return std::string(kExpected);
@@ -88,7 +88,7 @@ std::string parse_address(std::string_view text, Address& out) {
     out = std::move(parsed);
     return {};
   }
-  std::string error = parse_port(digits ? text : text.substr(colon + 1), parsed.port);
+  std::string error = parse_port(digits ? text : text.substr(colon + 1), any_port, parsed.port);
   if (error.empty() && !digits) {
     std::string_view host = text.substr(0, colon);
     const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
@@ -102,6 +102,8 @@ std::string parse_address(std::string_view text, Address& out) {
 
 bool overlap(const Address& a, const Address& b) {
   if (a.is_unix() != b.is_unix()) return false;
+  if (a.hidden || b.hidden) return false;
+  if (!a.is_unix() && (a.port == 0 || b.port == 0)) return false;  // whichever is free
   if (a.is_unix()) {
     using std::filesystem::path;
     return path(a.path).lexically_normal() == path(b.path).lexically_normal();

@@ -10,8 +10,9 @@ namespace fpm::config {
 
 /// php-fpm's forms: a path, `port`, `host:port`, `[v6]:port`. Whatever begins with `/` is a path,
 /// else a `:` or digits alone mean TCP. A path stays as written (relative ones are not resolved).
+/// `any_port`: the port may be 0, which is any free one.
 /// @return what is wrong with it, empty: nothing.
-std::string parse_address(std::string_view text, Address& out);
+std::string parse_address(std::string_view text, Address& out, bool any_port = false);
 
 /// Whether both cannot be listened on at once: one path in two spellings, or one port of which
 /// either covers the other ("9000" and "127.0.0.1:9000"). Names are not resolved: they are compared

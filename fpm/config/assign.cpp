@@ -121,7 +121,7 @@ struct Writer {
   std::string operator()(const typename D::Listen& field) const {
     Address out;
     const bool off = field.off && value.text.empty();
-    std::string error = off ? std::string() : parse_address(value.text, out);
+    std::string error = off ? std::string() : parse_address(value.text, out, field.any_port);
     if (error.empty()) error = checked(value.text);
     if (error.empty()) owner.*field.member = std::move(out);
     return error;

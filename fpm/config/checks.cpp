@@ -84,6 +84,41 @@ std::string folder(std::string_view value) {
   return value.empty() ? "expected a folder" : std::string();
 }
 
+std::string door_fallback(std::string_view value) {
+  if (value.empty() || value.front() == '/') return {};
+  return "expected a path that begins with '/', as in /index.php";
+}
+
+std::string file_suffix(std::string_view value) {
+  if (value.size() > 1 && value.front() == '.' && value.find('/') == value.npos) return {};
+  return "expected suffixes with their dot, as in .php";
+}
+
+std::string file_name(std::string_view value) {
+  if (value.find('/') == value.npos && value != "." && value != "..") return {};
+  return "expected names of files without a folder, as in index.html";
+}
+
+std::string trusted_proxy(std::string_view value) { return check_client(value); }
+
+std::string header_name(std::string_view value) {
+  constexpr std::string_view kToken = "!#$%&'*+-.^_`|~";  // RFC 9110 §5.6.2
+  for (const char c : value) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && kToken.find(c) == kToken.npos) {
+      return "expected the name of a header, as in X-Forwarded-For";
+    }
+  }
+  return {};
+}
+
+std::string header_size(std::string_view value) {
+  std::uint64_t bytes = 0;
+  constexpr std::uint64_t kLeast = 1024;
+  constexpr std::uint64_t kMost = 1024 * 1024;
+  if (parse_size(value, bytes).empty() && bytes >= kLeast && bytes <= kMost) return {};
+  return "expected a size from 1K to 1M";
+}
+
 std::string absolute_program(std::string_view value) {
   if (value.size() > 1 && value.front() == '/') return {};
   return "expected a program as an absolute path";

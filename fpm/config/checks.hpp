@@ -23,6 +23,13 @@ std::string status_path(std::string_view value);
 std::string ping_path(std::string_view value);
 std::string ping_response(std::string_view value);
 std::string folder(std::string_view value);
+std::string door_fallback(std::string_view value);
+std::string file_suffix(std::string_view value);
+std::string file_name(std::string_view value);
+std::string trusted_proxy(std::string_view value);
+std::string header_name(std::string_view value);
+/// Bytes that a request head needs at least.
+std::string header_size(std::string_view value);
 std::string absolute_program(std::string_view value);
 
 }  // namespace fpm::config

@@ -24,6 +24,8 @@ enum class OnAbort { by_handler, end, go_on };
 /// cgi.background: what becomes of children that outlive the script's own process.
 enum class Background { leave, kill };
 enum class LogFormat { text, json };
+/// http.scripts: which requests the door passes to the pool.
+enum class Scripts { none, extension, executable, all };
 /// syslog.facility, with the numbers of syslog(3), so that a cast gives what openlog() takes.
 enum class SyslogFacility {
   kern = 0 << 3, user = 1 << 3, mail = 2 << 3, daemon = 3 << 3, auth = 4 << 3, syslog = 5 << 3,
@@ -33,14 +35,18 @@ enum class SyslogFacility {
 };
 
 /// Where a pool listens. UNIX: `path` is set. TCP: `host` is a literal address or a name to be
-/// resolved, empty for "every address" ([::], else 0.0.0.0), and `port` is 1..65535.
+/// resolved, empty for "every address" ([::], else 0.0.0.0), and `port` is 1..65535, for http.listen
+/// also 0, any.
 struct Address {
   std::string text;  ///< as written in the file, for messages and for the log
   std::string path;
   std::string host;
   std::uint16_t port = 0;
+  /// A UNIX socket without a name, which the pool's own door alone can reach: `listen` is not set.
+  /// `host` then says whose it is.
+  bool hidden = false;
 
-  bool is_unix() const { return !path.empty(); }
+  bool is_unix() const { return !path.empty() || hidden; }
   bool operator==(const Address&) const = default;
 };
 
@@ -202,6 +208,29 @@ struct Pool {
   bool php_ini_parameters = true;
   std::string php_library;  ///< phpX.Y.so, absolute; with handler = php, no directive
   int log_limit = 1024;     ///< Global::log_limit, which PHP's messages keep to
+  Address http_listen;    ///< of the door; its text is empty: there is none
+  std::string http_root;  ///< absolute path, empty: none
+  std::vector<std::string> http_index = {"index.html", "index.php"};
+  std::string http_fallback;  ///< URI of the front controller, empty: none
+  Scripts http_scripts = Scripts::none;
+  std::vector<std::string> http_script_extensions = {".php", ".cgi", ".pl", ".py"};
+  bool http_follow_links = false;
+  bool http_hidden = false;
+  std::uint64_t http_max_header = 16 * 1024;   ///< bytes
+  std::uint64_t http_max_body = 0;             ///< bytes, 0: no limit
+  std::uint64_t http_body_memory = 64 * 1024;  ///< bytes
+  Milliseconds http_header_timeout{10'000};    ///< these four: 0: no limit
+  Milliseconds http_read_timeout{60'000};
+  Milliseconds http_write_timeout{360'000};
+  Milliseconds http_keepalive_timeout{5'000};
+  std::uint64_t http_rate = 0;                 ///< bytes a second, 0: no limit
+  std::uint64_t http_rate_per_connection = 0;  ///< the same
+  std::optional<int> http_max_connections;     ///< unset: half of the limit of open files
+  int http_queue_max = 1000;                   ///< requests
+  Milliseconds http_queue_timeout{30'000};     ///< 0: no limit
+  std::vector<std::string> http_trusted_proxies;  ///< as listen_allowed_clients
+  std::string http_real_ip_header;                ///< empty: none
+  int http_workers = 1;                           ///< doors, 1 or more
 
   Names written;  ///< what a file set; everything else is a default
 };

@@ -29,6 +29,7 @@ std::string shown(std::string_view name, const std::string& text, const Pool& po
                       (name == "access.format" && pool.access_log.empty()) || name == "listen.mode";
   if (unused && pool.written.count(name) == 0) return {};
   if (name == "pm.status_listen") return pool.status_listen.text;
+  if (name == "http.listen") return pool.http_listen.text;
   if (name == "pm.process_idle_timeout" && text.size() > 1 && text[text.size() - 2] != 'm') {
     return text.substr(0, text.size() - 1);  // the one time without its s
   }

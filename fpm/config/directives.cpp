@@ -322,6 +322,67 @@ const P kPool[] = {
     {"php.ini_parameters", P::Flag{&Pool::php_ini_parameters}, "yes", anything,
      "Whether the web server may change PHP's settings for a request by the parameters PHP_VALUE and "
      "PHP_ADMIN_VALUE."},
+    {"http.listen", P::Listen{&Pool::http_listen, true, true}, "", anything,
+     "Where the door answers browsers over HTTP, as listen; port 0 is any free one. The door serves the "
+     "files below http.root and passes scripts to the pool, which needs no listen then. Unset: there is "
+     "no door."},
+    {"http.root", P::Path{&Pool::http_root}, "", folder,
+     "Folder whose files the door serves, and in which scripts lie. Needed unless http.scripts = all."},
+    {"http.index", P::BlankList{&Pool::http_index}, "index.html index.php", file_name,
+     "What is sent for a folder: the first of these files that is there, separated by blanks."},
+    {"http.fallback", P::Text{&Pool::http_fallback}, "", door_fallback,
+     "Path that is taken where there is no file, such as /index.php: a front controller. Unset: 404."},
+    {"http.scripts", P::Choice<Scripts>{&Pool::http_scripts}, "none", anything,
+     "What is passed to the pool: none; extension, files with a suffix of http.script_extensions; "
+     "executable, files that may be executed; all, every request."},
+    {"http.script_extensions", P::BlankList{&Pool::http_script_extensions}, ".php .cgi .pl .py",
+     file_suffix, "Suffixes of scripts, separated by blanks, for http.scripts = extension."},
+    {"http.follow_links", P::Flag{&Pool::http_follow_links}, "no", anything,
+     "Whether symbolic links may lead out of http.root, or be absolute. Relative ones that stay inside "
+     "are always followed."},
+    {"http.hidden", P::Flag{&Pool::http_hidden}, "no", anything,
+     "Whether files and folders whose names begin with a dot are served. /.well-known always is."},
+    {"http.max_header", P::Size{&Pool::http_max_header}, "16K", header_size,
+     "Largest head of a request (bytes; suffix K, M, G; 1K to 1M). More is 431, a longer address than "
+     "that 414."},
+    {"http.max_body", P::Size{&Pool::http_max_body}, "0", anything,
+     "Largest body of a request; more is 413 (bytes; suffix K, M, G; 0 for no limit)."},
+    {"http.body_memory", P::Size{&Pool::http_body_memory}, "64K", anything,
+     "So much of a body is kept in memory, more in a temporary file, until a worker takes it; likewise "
+     "of an answer whose client is slow (bytes; suffix K, M, G)."},
+    {"http.header_timeout", P::Time{&Pool::http_header_timeout}, "10s", anything,
+     "Longest time from the first byte of a request to the end of its head; then 408 (time in seconds; "
+     "suffix ms, s, m, h, d; 0 for no limit)."},
+    {"http.read_timeout", P::Time{&Pool::http_read_timeout}, "60s", anything,
+     "Longest pause in the body of a request; then 408 (time in seconds; suffix ms, s, m, h, d; 0 for no "
+     "limit)."},
+    {"http.write_timeout", P::Time{&Pool::http_write_timeout}, "360s", anything,
+     "Longest time in which a client takes nothing of its answer; then its connection is closed (time in "
+     "seconds; suffix ms, s, m, h, d; 0 for no limit)."},
+    {"http.keepalive_timeout", P::Time{&Pool::http_keepalive_timeout}, "5s", anything,
+     "How long a connection may be idle between two requests (time in seconds; suffix ms, s, m, h, d; 0 "
+     "closes it after each answer)."},
+    {"http.rate", P::Size{&Pool::http_rate}, "0", anything,
+     "Most that goes out in a second over all connections of the door (bytes; suffix K, M, G; 0 for no "
+     "limit)."},
+    {"http.rate_per_connection", P::Size{&Pool::http_rate_per_connection}, "0", anything,
+     "Most that goes out in a second over one connection (bytes; suffix K, M, G; 0 for no limit)."},
+    {"http.max_connections",
+     P::OptionalNumber{&Pool::http_max_connections, 1, INT_MAX}, "", anything,
+     "Connections at which a door stops to accept; it goes on below nine tenths of that (connections, 1 "
+     "or more). Unset: half of the limit of open files."},
+    {"http.queue_max", P::Number{&Pool::http_queue_max, 1}, "1000", anything,
+     "Requests that may wait in a door for a worker; one more is 503 (requests, 1 or more)."},
+    {"http.queue_timeout", P::Time{&Pool::http_queue_timeout}, "30s", anything,
+     "Longest wait for a worker; then 503 (time in seconds; suffix ms, s, m, h, d; 0 for no limit)."},
+    {"http.trusted_proxies", P::CommaList{&Pool::http_trusted_proxies}, "", trusted_proxy,
+     "Addresses and networks of proxies whose http.real_ip_header is believed, separated by commas. "
+     "Unset: none."},
+    {"http.real_ip_header", P::Text{&Pool::http_real_ip_header}, "", header_name,
+     "Header in which trusted proxies name the client, such as X-Forwarded-For; it becomes REMOTE_ADDR. "
+     "Unset: none."},
+    {"http.workers", P::Number{&Pool::http_workers, 1, 256}, "1", anything,
+     "Processes of the door (processes, 1 to 256)."},
 };
 
 }  // namespace

@@ -62,8 +62,9 @@ struct Directive {
   struct Cpus { std::vector<int> Owner::*member; };
   /// Octal permissions.
   struct Mode { std::string Owner::*member; };
-  /// Where to listen; a relative path is below the prefix. `off`: may be empty.
-  struct Listen { Address Owner::*member; bool off = false; };
+  /// Where to listen; a relative path is below the prefix. `off`: may be empty; `any_port`: the port
+  /// may be 0.
+  struct Listen { Address Owner::*member; bool off = false; bool any_port = false; };
   template <class Enum>
   struct Choice { Enum Owner::*member; };
   /// name = a,b,c
@@ -84,7 +85,7 @@ struct Directive {
       std::variant<Text, Path, LogFile, Flag, Number, OptionalNumber, Time, Size, ResourceLimit,
                    Cpus, Mode, Listen, Choice<log::Level>, Choice<LogFormat>,
                    Choice<SyslogFacility>, Choice<HandlerKind>, Choice<ProcessManager>,
-                   Choice<OnAbort>, Choice<Background>, Choice<Family>, CommaList, BlankList, PathList, UriList,
+                   Choice<OnAbort>, Choice<Background>, Choice<Family>, Choice<Scripts>, CommaList, BlankList, PathList, UriList,
                    Environment, PhpValues>;
 
   std::string_view name;

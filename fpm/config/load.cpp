@@ -220,13 +220,29 @@ bool Loaded::ok() const {
                       [](const Problem& problem) { return problem.level >= log::Level::error; });
 }
 
+namespace {
+
+std::string absolute(const std::string& name) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;  // no working directory: then the path stays relative and fails
+  const fs::path path = fs::absolute(name, ignored);
+  return path.empty() ? name : path.lexically_normal().string();
+}
+
+/// What all entries together come to.
+void conclude(Draft& draft, const LoadOptions& options, Loaded& out) {
+  if (!options.pid_file.empty()) out.config.global.pid = options.pid_file;
+  resolve_paths(draft, options, out.config, out.problems);
+  check_rules(draft, options, out.config, out.problems);
+  for (Pool& pool : out.config.pools) pool.log_limit = out.config.global.log_limit;
+  if (!options.single.empty()) keep_single(options.single, out);
+  drop_repeated(out.problems);
+}
+
+}  // namespace
+
 Loaded load(const std::string& file, const LoadOptions& options) {
   namespace fs = std::filesystem;
-  const auto absolute = [](const std::string& name) {
-    std::error_code ignored;  // no working directory: then the path stays relative and fails
-    const fs::path path = fs::absolute(name, ignored);
-    return path.empty() ? name : path.lexically_normal().string();
-  };
   Loaded out;
   out.config.file = absolute(file);
   out.config.prefix = !options.prefix.empty() ? absolute(options.prefix)
@@ -239,12 +255,20 @@ Loaded load(const std::string& file, const LoadOptions& options) {
   Loader loader(options, out, draft);
   const auto take = [&](const Entry& entry) { loader.take(entry); };
   if (!read_ini(out.config.file, out.config.prefix, out.problems, take)) return out;
-  if (!options.pid_file.empty()) out.config.global.pid = options.pid_file;
-  resolve_paths(draft, options, out.config, out.problems);
-  check_rules(draft, options, out.config, out.problems);
-  for (Pool& pool : out.config.pools) pool.log_limit = out.config.global.log_limit;
-  if (!options.single.empty()) keep_single(options.single, out);
-  drop_repeated(out.problems);
+  conclude(draft, options, out);
+  return out;
+}
+
+Loaded load_entries(const std::string& source, const std::vector<Entry>& entries,
+                    const LoadOptions& options) {
+  Loaded out;
+  out.config.file = source;
+  out.config.prefix = absolute(options.prefix.empty() ? "." : options.prefix);
+  out.config.global = default_global();
+  Draft draft;
+  Loader loader(options, out, draft);
+  for (const Entry& entry : entries) loader.take(entry);
+  conclude(draft, options, out);
   return out;
 }
 

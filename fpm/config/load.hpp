@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fpm/config/config.hpp"
+#include "fpm/config/ini_source.hpp"
 #include "fpm/config/problem.hpp"
 
 namespace fpm::config {
@@ -59,5 +60,10 @@ struct Loaded {
 /// process.priority are dropped when we are not root, with a NOTICE each. Does not throw; logs nothing; changes nothing; blocks on the disk and, for names of
 /// users and groups, on the name service.
 Loaded load(const std::string& file, const LoadOptions& options);
+
+/// The same of directives that no file holds. `source` stands in messages where a file's name would.
+/// Relative paths are below LoadOptions::prefix, else below the working directory.
+Loaded load_entries(const std::string& source, const std::vector<Entry>& entries,
+                    const LoadOptions& options);
 
 }  // namespace fpm::config

@@ -38,6 +38,8 @@ class PoolRules {
     }
     socket_path("listen", pool_.listen);
     socket_path("pm.status_listen", pool_.status_listen);
+    socket_path("http.listen", pool_.http_listen);
+    door();
     socket_owner();
     socket_acl();
     backlog();
@@ -85,6 +87,7 @@ class PoolRules {
     for (const Directive<Pool>& row : pool_directives()) {
       const Written* const entry = written(row.name);
       if (!row.mandatory || entry != nullptr) continue;
+      if (row.name == "listen" && set("http.listen")) continue;
       // php-fpm's words first.
       const std::string_view known =
           row.name == "listen" ? "no listen address have been defined!"
@@ -192,6 +195,33 @@ class PoolRules {
     about("listen.allowed_clients",
           "has no effect on a UNIX socket: listen.owner, .group and .mode say who may connect",
           log::Level::warning);
+  }
+
+  /// A pool with a door needs no other address: its workers listen where only the door comes.
+  void door() {
+    const bool there = !pool_.http_listen.text.empty();
+    if (there && !set("listen")) {
+      pool_.listen.hidden = true;
+      pool_.listen.host = fmt::format("{} of {}", pool_.name, pool_.user);  // tells it from others
+    }
+    if (!good("http.listen")) return;
+    for (const auto& [name, entry] : section_) {
+      if (there || !entry.good || !name.starts_with("http.") || name == "http.listen") continue;
+      about(name, "has no effect without http.listen", log::Level::warning);
+    }
+    if (!there) return;
+    if (pool_.http_root.empty() && pool_.http_scripts != Scripts::all && good("http.root")) {
+      about("http.listen", "needs http.root, the folder with the files, or http.scripts = all");
+    }
+    const bool proxies = !pool_.http_trusted_proxies.empty();
+    if (proxies && pool_.http_real_ip_header.empty() && good("http.real_ip_header")) {
+      about("http.trusted_proxies", "has no effect without http.real_ip_header",
+            log::Level::warning);
+    }
+    if (!proxies && !pool_.http_real_ip_header.empty() && good("http.trusted_proxies")) {
+      about("http.real_ip_header", "has no effect without http.trusted_proxies",
+            log::Level::warning);
+    }
   }
 
   void application() {
@@ -355,6 +385,10 @@ class PoolRules {
     folder("chdir", pool_.chdir);
     folder("cgi.root", pool_.cgi_root);
     folder("php.root", pool_.php_root);
+    if (good("http.root") && !pool_.http_root.empty() && !is_folder(pool_.http_root)) {
+      about("http.root", fmt::format("the http.root path '{}' does not exist or is not a directory",
+                                     pool_.http_root));
+    }
   }
   void folder(std::string_view name, const std::string& path) {
     if (!good(name) || path.empty() || is_folder(pool_.chroot + path)) return;

@@ -199,6 +199,7 @@ std::vector<Door> listening_places(const Draft& draft, const Config& config) {
     };
     add(draft.pools[i], "listen", pool.listen, in_pool(""), pool.name);
     add(draft.pools[i], "pm.status_listen", pool.status_listen, in_pool("_status"), pool.name);
+    add(draft.pools[i], "http.listen", pool.http_listen, in_pool("_http"), pool.name);
   }
   return places;
 }

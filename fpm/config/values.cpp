@@ -66,6 +66,12 @@ constexpr Word<Family> kFamilies[] = {
     {"libfcgi", Family::libfcgi}, {"perl", Family::perl}, {"php-cgi", Family::php_cgi},
     {"python", Family::python},   {"go", Family::go},     {"generic", Family::generic},
 };
+constexpr Word<Scripts> kScripts[] = {
+    {"none", Scripts::none},
+    {"extension", Scripts::extension},
+    {"executable", Scripts::executable},
+    {"all", Scripts::all},
+};
 
 }  // namespace
 
@@ -245,6 +251,7 @@ std::span<const Word<ProcessManager>> words(ProcessManager) { return kManagers; 
 std::span<const Word<OnAbort>> words(OnAbort) { return kOnAbort; }
 std::span<const Word<Background>> words(Background) { return kBackground; }
 std::span<const Word<Family>> words(Family) { return kFamilies; }
+std::span<const Word<Scripts>> words(Scripts) { return kScripts; }
 
 template <class Enum>
 std::string parse_word(std::string_view text, Enum& out) {
@@ -276,6 +283,7 @@ template std::string parse_word(std::string_view, ProcessManager&);
 template std::string parse_word(std::string_view, OnAbort&);
 template std::string parse_word(std::string_view, Background&);
 template std::string parse_word(std::string_view, Family&);
+template std::string parse_word(std::string_view, Scripts&);
 template std::string print_word(log::Level);
 template std::string print_word(LogFormat);
 template std::string print_word(SyslogFacility);
@@ -284,5 +292,6 @@ template std::string print_word(ProcessManager);
 template std::string print_word(OnAbort);
 template std::string print_word(Background);
 template std::string print_word(Family);
+template std::string print_word(Scripts);
 
 }  // namespace fpm::config

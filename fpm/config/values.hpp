@@ -62,6 +62,7 @@ std::span<const Word<ProcessManager>> words(ProcessManager);
 std::span<const Word<OnAbort>> words(OnAbort);
 std::span<const Word<Background>> words(Background);
 std::span<const Word<Family>> words(Family);
+std::span<const Word<Scripts>> words(Scripts);
 
 /// One of the words, any case.
 template <class Enum>

@@ -24,17 +24,25 @@ std::uint64_t of_reporter(const config::Config& config) {
   return places == 0 ? 0 : places + 3;
 }
 
+/// Listening socket, access log, and of each process its channel and its memory.
+std::uint64_t of_doors(const config::Pool& pool) {
+  if (pool.http_listen.text.empty()) return 0;
+  return 2 + 2 * static_cast<std::uint64_t>(std::max(pool.http_workers, 1));
+}
+
 }  // namespace
 
 DescriptorNeed descriptors_needed(const config::Config& config) {
   std::uint64_t workers = 0;
   std::uint64_t dearest = 0;
   std::uint64_t count = 0;
+  std::uint64_t doors = 0;
   for (const config::Pool& pool : config.pools) {
     const auto children = static_cast<std::uint64_t>(std::max(pool.max_children, 0));
     workers += children * of_worker(pool);
     count += children;
     dearest = std::max(dearest, of_worker(pool));
+    doors += of_doors(pool);
   }
   std::uint64_t twice = 2 * workers;
   if (config.global.process_max > 0) {
@@ -44,7 +52,7 @@ DescriptorNeed descriptors_needed(const config::Config& config) {
     }
     twice = std::min(twice, most);
   }
-  const std::uint64_t pools = config.pools.size() * kPool + of_reporter(config);
+  const std::uint64_t pools = config.pools.size() * kPool + of_reporter(config) + doors;
   return {kFixed + pools + workers, kFixed + 2 * pools + twice};
 }
 

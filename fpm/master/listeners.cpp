@@ -59,9 +59,22 @@ os::Result<void> grant_access(const config::Pool& pool) {
                      std::move(groups));
 }
 
+/// For the pool's own user alone: the door runs as that.
+os::Result<os::HiddenSocket> open_hidden(const config::Pool& pool, int backlog) {
+  os::SocketFile file;
+  file.mode = 0600;
+  if (::geteuid() == 0) {
+    const auto identity = os::resolve_identity(pool.user, pool.group);
+    if (!identity) return identity.error();
+    file.uid = identity->uid;
+    file.gid = identity->gid;
+  }
+  return os::listen_hidden(backlog, file);
+}
+
 os::InheritedSocket claim(const config::Pool& pool, os::InheritedSockets* inherited, int backlog) {
   // Asking for the addresses of a name may take long: only where there is something to claim.
-  if (inherited == nullptr || inherited->unclaimed().empty()) return {};
+  if (inherited == nullptr || inherited->unclaimed().empty() || pool.listen.hidden) return {};
   return inherited->claim(pool.listen.is_unix()
                               ? os::socket_keys(pool.listen.path)
                               : os::socket_keys(pool.listen.host, pool.listen.port),
@@ -82,6 +95,13 @@ os::Result<Listener> Listener::open(const config::Pool& pool, os::InheritedSocke
       listener.path_ = pool.listen.path;
       listener.file_ = os::file_id(pool.listen.path);
     }
+    return listener;
+  }
+  if (pool.listen.hidden) {
+    auto hidden = open_hidden(pool, backlog);
+    if (!hidden) return hidden.error();
+    listener.fd_ = std::move(hidden->listener);
+    listener.place_ = std::move(hidden->place);
     return listener;
   }
   if (!pool.listen.is_unix()) {
@@ -121,9 +141,15 @@ os::Result<void> Listener::apply(const config::Pool& pool) const {
 bool Listener::is_at(const config::Address& address) const {
   if (!fd_) return false;
   if (file_ && os::file_id(path_) != file_) return false;
-  if (path_.empty() && address_.is_unix() && !lent_) return false;
-  return address_.path == address.path && address_.host == address.host &&
+  if (path_.empty() && address_.is_unix() && !lent_ && !place_) return false;
+  return address_.hidden == address.hidden && address_.path == address.path && address_.host == address.host &&
          address_.port == address.port;
+}
+
+os::Result<os::UniqueFd> Listener::open_place() const {
+  if (place_) return os::duplicate(place_.get());
+  if (!address_.is_unix()) return os::UniqueFd();
+  return os::open_place(address_.path);
 }
 
 void Listener::close_queue() {

@@ -31,6 +31,7 @@ class Listener {
         address_(std::move(other.address_)),
         path_(std::move(other.path_)),
         file_(std::exchange(other.file_, std::nullopt)),
+        place_(std::move(other.place_)),
         lent_(other.lent_) {}
   Listener& operator=(Listener&&) = delete;
   ~Listener() { unlink(); }
@@ -45,6 +46,9 @@ class Listener {
   /// a UNIX socket loses its path, a TCP socket its backlog. Source: listen(2).
   void close_queue();
   void close() { fd_.reset(); }
+  /// The O_PATH descriptor of a UNIX socket's file, by which its door connects; empty for TCP.
+  os::Result<os::UniqueFd> open_place() const;
+  const config::Address& address() const { return address_; }
   /// As written in the configuration.
   const std::string& text() const { return address_.text; }
 
@@ -53,6 +57,7 @@ class Listener {
   config::Address address_;
   std::string path_;
   std::optional<os::FileId> file_;  // nothing: no file, or none of ours
+  os::UniqueFd place_;  // of a hidden socket
   bool lent_ = false;
 };
 

@@ -124,6 +124,8 @@ class Master::Loop final : public Orders {
   void send_new_logs();
   void finish_or_terminate(policy::StopOrder order);
   void push(const policy::StopStep& step);
+  void push_workers(const policy::StopStep& step);
+  void end_if_all_ended();
   void release_addresses();
   void forget_others(const config::Pool& pool);
 
@@ -171,6 +173,10 @@ class Master::Loop final : public Orders {
   void generation_failed(Running& running, const char* why);
   void one_replacer_less(Running& replacing, bool serves);
   void remove_pool(const std::string& name);
+  std::optional<AllDoorParts> doors_to_start(const config::Config& config,
+                                             const std::vector<std::string>& names);
+  void use_door(Running& running);
+  void finish_door_then_drain(Running& running);
   void drain_generation(Running& running, bool hand_on);
   void push_draining(GenerationId id);
   bool has_heir(const Running& running) const;
@@ -190,6 +196,9 @@ class Master::Loop final : public Orders {
   ServiceManager service_manager_;
   std::optional<Control> control_;
   std::optional<Reporter> reporter_;
+  std::optional<Doors> doors_;
+  AllDoorParts opened_doors_;  // of generations that start
+  Clock::time_point finish_until_{};  // QUIT: doors and workers together
   std::optional<Signals> signals_;
   asio::posix::stream_descriptor signal_watch_{io_};
   os::Epoll epoll_;

@@ -68,6 +68,7 @@ void Master::Loop::reap_children() {
   bool emergency = false;
   while (const auto exit = os::reap()) {
     if (reporter_ && reporter_->reap(*exit)) continue;
+    if (doors_ && doors_->reap(*exit)) continue;
     const auto owner = std::find_if(running_.begin(), running_.end(), [&](const auto& one) {
       return one.second->counted > 0 && one.second->pool.reap(*exit, now);
     });
@@ -81,7 +82,7 @@ void Master::Loop::reap_children() {
     emergency = emergency_.worker_ended(exit->signal(), now) || emergency;
   }
   if (shutdown_.stopping()) {
-    if (workers_ == 0) io_.stop();
+    end_if_all_ended();
     return;
   }
   for (const GenerationId id : changed) {

@@ -61,6 +61,9 @@ os::Result<void> Master::Loop::run() {
   for (GenerationId id = 1; id <= last_id_; ++id) look(id);
   reporter_.emplace(io_, [this] { return reported_pools(); });
   reporter_->use(std::move(surroundings_.reporter));
+  doors_.emplace(io_);
+  opened_doors_ = std::move(surroundings_.doors);
+  for (auto& [id, running] : running_) use_door(*running);
   if (surroundings_.control) {
     control_.emplace(io_, std::move(surroundings_.control), *this, FPM_VERSION);
   }
@@ -72,6 +75,7 @@ os::Result<void> Master::Loop::run() {
   io_.run();
   for (auto& [id, running] : running_) running->pool.unlink();
   control_.reset();
+  doors_.reset();
   reporter_.reset();
   log::notice("exiting, bye-bye!");
   return {};
@@ -179,6 +183,7 @@ Reply Master::Loop::reopen_logs() {
     any = any || !running->pool.config().access_log.empty();
     all = running->pool.reopen_logs() && all;
   }
+  if (doors_) all = doors_->reopen_logs() && all;
   send_new_logs();
   if (any && all) log::notice("access log file re-opened");
   if (!all) reply = {.done = false, .text = "not all could be reopened, the log says which"};
@@ -209,20 +214,41 @@ void Master::Loop::finish_or_terminate(policy::StopOrder order) {
   push(*step);
 }
 
+/// Before a quit the doors finish: the requests that they hold need the workers still. Then, or when
+/// the time for both is over, it is the workers' turn.
 void Master::Loop::push(const policy::StopStep& step) {
+  if (!doors_ || !doors_->any()) return push_workers(step);
+  if (step.push == policy::Push::kill) doors_->kill_all();
+  if (step.push != policy::Push::quit) {
+    doors_->finish_all(step.wait, [this] { end_if_all_ended(); });
+    return push_workers(step);
+  }
+  finish_until_ = Clock::now() + step.wait;
+  after(escalation_, finish_until_, [this] { push(shutdown_.escalate()); });
+  doors_->finish_all(step.wait, [this, step] {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(finish_until_ - Clock::now());
+    if (left.count() > 0) push_workers({step.push, left});
+  });
+}
+
+void Master::Loop::end_if_all_ended() {
+  if (shutdown_.stopping() && workers_ == 0 && (!doors_ || !doors_->any())) io_.stop();
+}
+
+void Master::Loop::push_workers(const policy::StopStep& step) {
   for (auto& [id, running] : running_) {
     running->retry.cancel();
     running->shrink.cancel();
     running->drain.cancel();
     running->pool.stop(step.push);
   }
-  if (workers_ == 0) {
+  if (workers_ == 0 && (!doors_ || !doors_->any())) {
     io_.stop();
     return;
   }
   if (step.push == policy::Push::quit) release_addresses();
   after(escalation_, Clock::now() + step.wait, [this] {
-    log::warning("{} workers are still there, they are ended now", workers_);
+    if (workers_ > 0) log::warning("{} workers are still there, they are ended now", workers_);
     push(shutdown_.escalate());
   });
 }

@@ -13,6 +13,7 @@
 
 #include "fpm/config/load.hpp"
 #include "fpm/master/control.hpp"
+#include "fpm/master/door.hpp"
 #include "fpm/master/pool.hpp"
 #include "fpm/master/reporter.hpp"
 #include "fpm/master/worker_entry.hpp"
@@ -28,6 +29,7 @@ struct Surroundings {
   std::optional<rlimit> file_limit;  ///< for children, if the master has raised its own
   ControlSocket control;             ///< empty: there is none
   ReporterParts reporter;            ///< without places: there is none
+  AllDoorParts doors;                ///< of the pools with http.listen
 
   // For a reload.
   /// Reads the configuration that the command line named; blocks on the disk.

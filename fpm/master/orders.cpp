@@ -43,7 +43,7 @@ Reply Master::Loop::drain(std::string_view pool) {
   service.serving = 0;
   service.account->enter(PoolState::drained);
   tell_reporter();
-  drain_generation(*running, has_heir(*running));
+  finish_door_then_drain(*running);
   return {.done = true, .text = "the pool drains"};
 }
 
@@ -55,8 +55,9 @@ Reply Master::Loop::resume(std::string_view pool) {
   if (!service.drained) return {.done = false, .text = "the pool is in service"};
   std::vector<config::Pool> one;
   one.push_back(*service.drained);
+  auto doors = open_doors({&one.front()});
   auto parts = open_pools(std::move(one), existing());
-  if (!parts) return {.done = false, .text = "it cannot be opened, the log says why"};
+  if (!parts || !doors) return {.done = false, .text = "it cannot be opened, the log says why"};
   service.drained.reset();
   log::in_pool(log::Level::notice, pool, "the pool is put into service again");
   Running& running = add(std::move(parts->front()));
@@ -66,6 +67,8 @@ Reply Master::Loop::resume(std::string_view pool) {
   (void)epoll_.add_unarmed(running.pool.listener(), listener_tag(running.id));
   running.pool.start(Clock::now(), room());
   recount(running);
+  for (auto& [name, door] : *doors) opened_doors_.insert_or_assign(name, std::move(door));
+  use_door(running);
   look(running.id);
   return {.done = true, .text = "the pool serves"};
 }

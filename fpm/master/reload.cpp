@@ -77,8 +77,9 @@ bool Master::Loop::take_configuration(config::Loaded loaded) {
   }
   auto reporter = reload_->order.pool ? std::optional<ReporterParts>()
                                       : open_reporter(config, reporter_ ? &reporter_->parts() : nullptr);
+  auto doors = doors_to_start(config, plan.start);
   auto parts = open_pools(pools_to_start(config, plan.start), existing());
-  if (!parts || (!reporter && !reload_->order.pool)) {
+  if (!parts || !doors || (!reporter && !reload_->order.pool)) {
     log::error("not all that the pools need is there: nothing is changed");
     end_reload({.done = false, .text = "not all that the pools need is there, the log says what"});
     return false;
@@ -90,6 +91,7 @@ bool Master::Loop::take_configuration(config::Loaded loaded) {
   } else if (std::find(order_.begin(), order_.end(), *reload_->order.pool) == order_.end()) {
     order_.push_back(*reload_->order.pool);
   }
+  for (auto& [name, door] : *doors) opened_doors_.insert_or_assign(name, std::move(door));
   reload_->pools = parts->size();
   log::notice("reloading: {} pool{} of {} with a new generation, {} removed", parts->size(),
               parts->size() == 1 ? "" : "s", names.size(), plan.remove.size());
@@ -116,6 +118,43 @@ std::vector<config::Pool> Master::Loop::pools_to_start(config::Config& config,
     }
   }
   return pools;
+}
+
+/// Of those pools that are not drained.
+std::optional<AllDoorParts> Master::Loop::doors_to_start(const config::Config& config,
+                                                         const std::vector<std::string>& names) {
+  const std::set<std::string> start(names.begin(), names.end());
+  std::vector<const config::Pool*> pools;
+  for (const config::Pool& pool : config.pools) {
+    const auto known = services_.find(pool.name);
+    const bool drained = known != services_.end() && known->second.drained;
+    if (start.contains(pool.name) && !drained) pools.push_back(&pool);
+  }
+  return open_doors(pools, [this](const config::Address& address) {
+    return doors_ ? doors_->listener(address) : nullptr;
+  });
+}
+
+/// A generation serves: its doors take what was opened for them, or there are none any more.
+void Master::Loop::use_door(Running& running) {
+  if (!doors_) return;
+  const auto opened = opened_doors_.find(running.name());
+  if (opened == opened_doors_.end()) {
+    return doors_->finish(running.name(), global_.process_control_timeout, {});
+  }
+  DoorParts parts = std::move(opened->second);
+  opened_doors_.erase(opened);
+  doors_->use(std::move(parts), running.pool.listening());
+}
+
+/// The pool goes: the requests that its doors hold need its workers still.
+void Master::Loop::finish_door_then_drain(Running& running) {
+  doors_->finish(running.name(), global_.process_control_timeout, [this, id = running.id] {
+    Running* const last = find(id);
+    if (last != nullptr && !last->pool.draining() && !shutdown_.stopping()) {
+      drain_generation(*last, has_heir(*last));
+    }
+  });
 }
 
 /// What runs, and what of it the new configuration leaves as it is.
@@ -179,7 +218,7 @@ void Master::Loop::tell_kept_socket(const Pool::Parts& parts) const {
   const bool kept = std::any_of(running_.begin(), running_.end(), [&](const auto& one) {
     return one.second->pool.listening() == parts.listener;
   });
-  if (!kept) return;
+  if (!kept || parts.listener->address().hidden) return;
   log::notice("using inherited socket fd={}, \"{}\"", parts.listener->fd(),
               parts.listener->text());
 }
@@ -246,6 +285,7 @@ void Master::Loop::generation_serves(Running& running) {
   service.serving = running.id;
   service.account->next_generation();
   service.account->enter(PoolState::serving);
+  use_door(running);
   for (const GenerationId id : std::exchange(running.replaces, {})) {
     if (Running* const old = find(id)) one_replacer_less(*old, true);
   }
@@ -271,7 +311,9 @@ void Master::Loop::generation_failed(Running& running, const char* why) {
   for (const GenerationId old : std::exchange(running.replaces, {})) {
     if (Running* const kept = find(old)) one_replacer_less(*kept, false);
   }
+  if (service.serving != 0) opened_doors_.erase(running.name());
   if (service.serving == 0) {
+    use_door(running);
     // A pool that is new is tried again and again, as at the start.
     service.serving = id;
     service.account->enter(PoolState::failing);
@@ -305,7 +347,7 @@ void Master::Loop::remove_pool(const std::string& name) {
   if (running == nullptr) {
     services_.erase(found);
   } else if (running->replacers == 0) {
-    drain_generation(*running, has_heir(*running));
+    finish_door_then_drain(*running);
   }
 }
 

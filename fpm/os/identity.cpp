@@ -1,13 +1,17 @@
 #include "fpm/os/identity.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
 #include <optional>
+
+#include "fpm/os/process.hpp"
 
 namespace fpm::os {
 
@@ -95,6 +99,26 @@ Result<void> become(const Identity& identity) {
   }
   if (::setgid(identity.gid) < 0) return last_error(fmt::format("setgid {}", identity.gid));
   if (::setuid(identity.uid) < 0) return last_error(fmt::format("setuid {}", identity.uid));
+  return {};
+}
+
+Result<void> may_enter(const std::optional<Identity>& identity, const std::string& folder) {
+  const std::string what = "enter " + folder;
+  if (!identity) {
+    if (::faccessat(AT_FDCWD, folder.c_str(), X_OK, AT_EACCESS) < 0) return last_error(what);
+    return {};
+  }
+  const auto child = fork_process();
+  if (!child) return child.error();
+  if (*child == 0) {
+    if (auto done = become(*identity); !done) exit_now(done.error().code);
+    exit_now(::chdir(folder.c_str()) == 0 ? 0 : errno);
+  }
+  int status = 0;
+  while (::waitpid(*child, &status, 0) < 0 && errno == EINTR) {
+  }
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+  if (code != 0) return Error(code, fmt::format("as user {}: {}", identity->name, what));
   return {};
 }
 

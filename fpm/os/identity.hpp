@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,10 @@ Identity current_identity();
 /// setgroups, setgid, setuid, in that order; the caller is root. @return an Error that names the
 /// step. Afterwards no capability is left.
 Result<void> become(const Identity& identity);
+
+/// Whether `folder` can be entered: by this process, or by `identity`, which a short-lived child takes
+/// on to find out (the caller is root then). Errors: those of chdir(2). Blocks on the disk.
+Result<void> may_enter(const std::optional<Identity>& identity, const std::string& folder);
 
 /// The uid of a name or number; nothing leaks about other entries. Blocks on the name service.
 Result<uid_t> resolve_user(const std::string& user);

@@ -27,6 +27,14 @@ Result<SharedMemory> SharedMemory::create(const char* name, std::size_t bytes) {
 }
 
 Result<SharedMemory> SharedMemory::map_read_only(int fd, std::size_t bytes) {
+  return map(fd, bytes, PROT_READ);
+}
+
+Result<SharedMemory> SharedMemory::map_writable(int fd, std::size_t bytes) {
+  return map(fd, bytes, PROT_READ | PROT_WRITE);
+}
+
+Result<SharedMemory> SharedMemory::map(int fd, std::size_t bytes, int protection) {
   struct stat status {};
   const int seals = ::fcntl(fd, F_GET_SEALS);
   if (seals < 0 || ::fstat(fd, &status) < 0) return last_error("fcntl F_GET_SEALS");
@@ -35,7 +43,7 @@ Result<SharedMemory> SharedMemory::map_read_only(int fd, std::size_t bytes) {
     return Error(EINVAL, "map shared memory");
   }
   SharedMemory memory;
-  void* data = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  void* data = ::mmap(nullptr, bytes, protection, MAP_SHARED, fd, 0);
   if (data == MAP_FAILED) return last_error("mmap");
   memory.data_ = data;
   memory.bytes_ = bytes;

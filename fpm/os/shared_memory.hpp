@@ -22,6 +22,9 @@ class SharedMemory {
   /// sealed against a change of size. The descriptor is not kept.
   static Result<SharedMemory> map_read_only(int fd, std::size_t bytes);
 
+  /// The same for reading and writing: `fd` is create()'s, in another program.
+  static Result<SharedMemory> map_writable(int fd, std::size_t bytes);
+
   SharedMemory() = default;
   SharedMemory(SharedMemory&& other) noexcept
       : fd_(std::move(other.fd_)),
@@ -42,6 +45,8 @@ class SharedMemory {
   void unmap();
 
  private:
+  static Result<SharedMemory> map(int fd, std::size_t bytes, int protection);
+
   UniqueFd fd_;
   void* data_ = nullptr;
   std::size_t bytes_ = 0;

@@ -1,6 +1,7 @@
 #include "fpm/os/socket.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -87,6 +89,56 @@ Result<UniqueFd> listen_unix(const std::string& path, int backlog, const SocketF
   }
   if (::listen(fd.get(), backlog) < 0) return last_error(fmt::format("listen {}", path));
   return fd;
+}
+
+namespace {
+
+/// A folder that only we may enter, for the moment in which a socket has a name.
+struct TemporaryFolder {
+  std::string path = "/tmp/fpm-socket-XXXXXX";
+  bool made = false;
+  TemporaryFolder() { made = ::mkdtemp(path.data()) != nullptr; }
+  ~TemporaryFolder() {
+    if (made) ::rmdir(path.c_str());
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+};
+
+}  // namespace
+
+Result<HiddenSocket> listen_hidden(int backlog, const SocketFile& file) {
+  const TemporaryFolder folder;
+  if (!folder.made) return last_error("mkdtemp " + folder.path);
+  const std::string path = folder.path + "/s";
+  auto listener = listen_unix(path, backlog, file);
+  if (!listener) return listener.error();
+  auto place = open_place(path);
+  ::unlink(path.c_str());
+  if (!place) return place.error();
+  return HiddenSocket{std::move(*listener), std::move(*place)};
+}
+
+Result<UniqueFd> open_place(const std::string& path) {
+  UniqueFd place(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!place) return last_error("open " + path);
+  return place;
+}
+
+sockaddr_un place_address(int place) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  fmt::format_to_n(address.sun_path, sizeof address.sun_path - 1, "/proc/self/fd/{}", place);
+  return address;
+}
+
+unsigned short bound_port(int socket) {
+  sockaddr_storage bound{};
+  socklen_t length = sizeof bound;
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &length) < 0) return 0;
+  if (bound.ss_family == AF_INET) return ntohs(reinterpret_cast<sockaddr_in&>(bound).sin_port);
+  if (bound.ss_family == AF_INET6) return ntohs(reinterpret_cast<sockaddr_in6&>(bound).sin6_port);
+  return 0;
 }
 
 Result<void> set_socket_file(const std::string& path, const SocketFile& file) {

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include <optional>
 #include <string>
@@ -23,6 +24,22 @@ struct SocketFile {
 /// Errors: EADDRINUSE "another process listens on PATH", ENAMETOOLONG, those of bind(2), chown(2).
 /// Source: unix(7).
 Result<UniqueFd> listen_unix(const std::string& path, int backlog, const SocketFile& file);
+
+/// A listening UNIX socket that has no name: it is reached through a descriptor of its file.
+struct HiddenSocket {
+  UniqueFd listener;
+  UniqueFd place;  ///< O_PATH; who holds it, and may write to the file, connects: connect_hidden()
+};
+/// For the moment of its making it has a name in a folder of /tmp that only we may enter.
+/// Errors: those of mkdtemp(3), bind(2), chown(2).
+Result<HiddenSocket> listen_hidden(int backlog, const SocketFile& file);
+/// The place of a socket that has a path. Errors: those of open(2).
+Result<UniqueFd> open_place(const std::string& path);
+/// The address of a place, for connect(2). Source: proc(5), /proc/self/fd.
+sockaddr_un place_address(int place);
+
+/// The port that a TCP socket is bound to; 0 for others.
+unsigned short bound_port(int socket);
 
 /// Gives a socket's file another owner and mode. Errors: those of chown(2) and chmod(2).
 Result<void> set_socket_file(const std::string& path, const SocketFile& file);

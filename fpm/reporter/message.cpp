@@ -1,7 +1,8 @@
 #include "fpm/reporter/message.hpp"
 
-#include <cstring>
 #include <type_traits>
+
+#include "fpm/os/packing.hpp"
 
 namespace fpm::reporter {
 
@@ -10,68 +11,6 @@ namespace {
 /// Both ends are one program, but an old master that starts a new reporter would be a bug that has to
 /// be told from rubbish.
 constexpr std::uint8_t kVersion = 1;
-
-/// Appends numbers as they lie in memory and strings with their length in front.
-class Packer {
- public:
-  template <class Number>
-  void operator()(const Number& number) {
-    static_assert(std::is_trivially_copyable_v<Number>);
-    out.append(reinterpret_cast<const char*>(&number), sizeof number);
-  }
-  void operator()(const std::string& text) {
-    (*this)(static_cast<std::uint32_t>(text.size()));
-    out.append(text);
-  }
-  template <class Item>
-  void operator()(const std::vector<Item>& items) {
-    (*this)(static_cast<std::uint32_t>(items.size()));
-    for (const Item& item : items) (*this)(item);
-  }
-
-  std::string out;
-};
-
-/// Takes the same out again; `good` turns false at the first thing that is not there.
-class Unpacker {
- public:
-  explicit Unpacker(std::span<const char> packet) : left_(packet) {}
-
-  template <class Number>
-  void operator()(Number& number) {
-    static_assert(std::is_trivially_copyable_v<Number>);
-    if (!has(sizeof number)) return;
-    std::memcpy(&number, left_.data(), sizeof number);
-    left_ = left_.subspan(sizeof number);
-  }
-  void operator()(std::string& text) {
-    std::uint32_t length = 0;
-    (*this)(length);
-    if (!has(length)) return;
-    text.assign(left_.data(), length);
-    left_ = left_.subspan(length);
-  }
-  template <class Item>
-  void operator()(std::vector<Item>& items) {
-    std::uint32_t count = 0;
-    (*this)(count);
-    // Each item takes four bytes or more: no memory for what cannot be there.
-    if (!has(std::size_t{count} * 4)) return;
-    items.resize(count);
-    for (Item& item : items) (*this)(item);
-  }
-
-  bool complete() const { return good_ && left_.empty(); }
-
- private:
-  bool has(std::size_t bytes) {
-    good_ = good_ && bytes <= left_.size();
-    return good_;
-  }
-
-  std::span<const char> left_;
-  bool good_ = true;
-};
 
 // One list of the members for both directions.
 template <class Each, class Key>
@@ -117,7 +56,7 @@ void list_members(Each& each, Item& item) {
 template <class Kind>
 std::optional<Message> unpack(std::span<const char> packet) {
   Kind item;
-  Unpacker unpacker(packet);
+  os::Unpacker unpacker(packet);
   list_members(unpacker, item);
   if (!unpacker.complete()) return std::nullopt;
   return item;
@@ -126,7 +65,7 @@ std::optional<Message> unpack(std::span<const char> packet) {
 }  // namespace
 
 std::string encode(const Message& message) {
-  Packer packer;
+  os::Packer packer;
   packer(kVersion);
   packer(static_cast<std::uint8_t>(message.index()));
   std::visit([&](const auto& item) { list_members(packer, item); }, message);

@@ -23,7 +23,8 @@ class AccessLog {
 
   /// A request begins. Takes the time of day, if there is a log.
   void begin();
-  /// The request is over: its line, in one write, unless access.suppress_path hides it. Does not
+  /// The request is over: its line, in one write, unless access.suppress_path hides it or the pool's
+  /// door, whose request it was, writes one. Does not
   /// wait for a log that nobody reads: lines are kept (64 KiB), then dropped, and the log is told
   /// at the first trouble and how many were lost when it is over.
   void write(const Exchange& exchange, const char* peer, log::RequestEnd end,

@@ -57,6 +57,8 @@ class Fpm(Daemon):
         }
         if is_root() and not self.as_user:
             defaults.update({"user": SERVICE_USER, "group": SERVICE_USER})
+        if "http.listen" in said and "listen" not in said:
+            del defaults["listen"], defaults["listen.mode"]
         if "listen" in said and not re.search(r"^\s*listen\s*=\s*/", lines, re.M):
             del defaults["listen.mode"]  # TCP
         added = [f"{key} = {value}" for key, value in defaults.items() if key not in said]
@@ -72,7 +74,10 @@ class Fpm(Daemon):
 
     def address(self, pool="www"):
         """A path, or (host, port)."""
-        text = re.search(r"^listen\s*=\s*(\S+)", self.pools[pool], re.M).group(1)
+        found = re.search(r"^listen\s*=\s*(\S+)", self.pools[pool], re.M)
+        if not found:
+            return None  # its door's alone
+        text = found.group(1)
         if text.startswith("/"):
             return text
         host, _, port = text.rpartition(":")
@@ -91,7 +96,12 @@ class Fpm(Daemon):
 
     def workers(self):
         """The pids of the workers, oldest first."""
-        return sorted(pid for pid in procs.children(self.pid) if not is_reporter(pid))
+        return sorted(pid for pid in procs.children(self.pid)
+                      if not is_reporter(pid) and not is_door(pid))
+
+    def doors(self):
+        """The pids of the doors."""
+        return sorted(pid for pid in procs.children(self.pid) if is_door(pid))
 
     def wait_workers(self, count, limit_s=5):
         return procs.wait_until(lambda: len(self.workers()) == count and self.workers(),
@@ -140,6 +150,11 @@ def is_reporter(pid):
     """The master's child that shows the pools, as ps has it."""
     return procs.command_line(pid).startswith(("fpm: reporter", "fpm --reporter", "php-fpm: reporter",
                                              "php-fpm --reporter"))
+
+
+def is_door(pid):
+    """A child of the master that speaks HTTP for a pool."""
+    return re.match(r"(php-)?fpm(: door| --door)", procs.command_line(pid)) is not None
 
 
 def same_process_alive(one):

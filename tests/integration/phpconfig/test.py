@@ -75,7 +75,8 @@ def directive(line):
 def ours(lines):
     """Our dump without what php-fpm's cannot have."""
     return [line.replace(*LONGER) for line in lines
-            if directive(line) not in OURS and not OUR_LINE.search(line)]
+            if directive(line) not in OURS and not OUR_LINE.search(line)
+            and not (directive(line) or "").startswith("http.")]
 
 
 # As another user php-fpm shows what it ignores, and we show what is in force: so all as root.

@@ -19,6 +19,11 @@ namespace {
 template <class Owner>
 std::string some_value(const Directive<Owner>& row) {
   using D = Directive<Owner>;
+  if (row.name == "http.scripts") return "all";
+  if (row.name == "http.real_ip_header") return "X-Real-IP";
+  if (row.name == "http.max_header") return "8K";
+  if (row.name == "http.max_connections") return "12";
+  if (row.name == "http.workers") return "3";
   if (row.template is<typename D::Flag>()) return row.default_text == "yes" ? "no" : "yes";
   if (row.template is<typename D::Number>()) return "1200";
   if (row.template is<typename D::OptionalNumber>()) return "-12";
