@@ -197,7 +197,8 @@ int run_master(config::Config config, os::InheritedSockets inherited,
     return refuse();
   }
   os::set_title(fmt::format("master process ({})", config.file));
-  master::Master master(config.file, config.global, std::move(*parts), worker::run_worker,
+  master::Master master(config.file, config.global, std::move(*parts),
+                        {.worker = worker::run_worker, .preload = worker::run_template},
                         std::move(surroundings));
   if (auto done = master.run(); !done) {
     log::error("{}", done.error().text());

@@ -51,17 +51,14 @@ std::string event_mechanism(std::string_view value) {
                      value);
 }
 
-std::string handler_is_there(std::string_view value) {
-  for (const std::string_view word : {"cgi", "fastcgi", "php"}) {
-    if (same_word(value, word)) return {};
-  }
-  return fmt::format("the handler {} is not there yet, expected cgi, fastcgi or php", value);
-}
-
 std::string php_version(std::string_view value) {
   const bool fit = value.find_first_not_of("0123456789.") == value.npos &&
                    value.find('.') != value.npos && value.front() != '.' && value.back() != '.';
   return value.empty() || fit ? "" : "expected a version of two numbers, such as 8.2";
+}
+
+std::string shared_object(std::string_view value) {
+  return value.empty() ? "expected a shared object" : std::string();
 }
 
 std::string command(std::string_view value) {

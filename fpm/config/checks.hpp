@@ -14,8 +14,8 @@ std::string anything(std::string_view value);
 std::string not_empty(std::string_view value);
 std::string log_file(std::string_view value);
 std::string event_mechanism(std::string_view value);
-std::string handler_is_there(std::string_view value);
 std::string php_version(std::string_view value);
+std::string shared_object(std::string_view value);
 std::string command(std::string_view value);
 std::string client(std::string_view value);
 /// php-fpm's three texts for pm.status_path and ping.path; empty is off.

@@ -8,7 +8,7 @@ namespace fpm::config {
 
 bool same_directives(const Pool& one, const Pool& other) {
   // print() shows variables as they were written: what they stand for is compared besides.
-  if (one.env != other.env) return false;
+  if (one.env != other.env || one.module_options != other.module_options) return false;
   const auto rows = pool_directives();
   return std::all_of(rows.begin(), rows.end(),
                      [&](const auto& row) { return print(row, one) == print(row, other); });

@@ -232,8 +232,18 @@ struct Pool {
   std::string http_real_ip_header;                ///< empty: none
   int http_workers = 1;                           ///< doors, 1 or more
 
+  std::string module_path;           ///< absolute path; set with handler = module
+  Variables module_options;          ///< in the order of the file
+  Variables module_options_written;  ///< the same with `$NAME` as it was written
+  Milliseconds template_idle_timeout{600'000};  ///< ondemand; 0: never
+
   Names written;  ///< what a file set; everything else is a default
 };
+
+/// The application runs in the worker's own process, which loads it once for all of a pool's workers.
+inline bool runs_inside(const Pool& pool) {
+  return pool.handler == HandlerKind::module || pool.handler == HandlerKind::php;
+}
 
 struct Config {
   std::string file;    ///< absolute path of the main file

@@ -90,9 +90,10 @@ const G kGlobal[] = {
 };
 
 const P kPool[] = {
-    {"handler", P::Choice<HandlerKind>{&Pool::handler}, "cgi", handler_is_there,
+    {"handler", P::Choice<HandlerKind>{&Pool::handler}, "cgi", anything,
      "What executes the requests of this pool: cgi, one process per request, a program of the CGI; "
-     "fastcgi, an existing FastCGI program; php, PHP scripts."},
+     "fastcgi, an existing FastCGI program in each worker; module, a shared object in the worker "
+     "itself; php, PHP scripts."},
     {"prefix", P::Path{&Pool::prefix}, "", anything,
      "Folder below which this pool's relative paths lie; $prefix at the start of a path is that "
      "folder. Unset: the folder of option -p, else the folder of the main file."},
@@ -322,6 +323,17 @@ const P kPool[] = {
     {"php.ini_parameters", P::Flag{&Pool::php_ini_parameters}, "yes", anything,
      "Whether the web server may change PHP's settings for a request by the parameters PHP_VALUE and "
      "PHP_ADMIN_VALUE."},
+
+    {"module.path", P::Path{&Pool::module_path}, "", shared_object,
+     "With handler = module: the shared object that answers requests (fpm/module.h)."},
+    {"module.option", P::Environment{&Pool::module_options, &Pool::module_options_written}, "",
+     anything,
+     "module.option[NAME] = value: an option that the module asks for. Values as of env."},
+    {"template.idle_timeout", P::Time{&Pool::template_idle_timeout}, "10m", anything,
+     "With pm = ondemand and a handler that loads its application once: how long the process that "
+     "has loaded it stays after the last worker (time in seconds; suffix ms, s, m, h, d; 0 for "
+     "ever). With another pm it always stays."},
+
     {"http.listen", P::Listen{&Pool::http_listen, true, true}, "", anything,
      "Where the door answers browsers over HTTP, as listen; port 0 is any free one. The door serves the "
      "files below http.root and passes scripts to the pool, which needs no listen then. Unset: there is "

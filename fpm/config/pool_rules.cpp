@@ -229,7 +229,11 @@ class PoolRules {
       const std::string missing = options_.find_handler(pool_);
       if (!missing.empty()) about("handler", missing);
     }
-    if (pool_.handler != HandlerKind::fastcgi || !good("handler")) return;
+    if (!good("handler")) return;
+    if (pool_.handler == HandlerKind::module && good("module.path") && pool_.module_path.empty()) {
+      about("handler", "handler = module needs module.path, the shared object to load");
+    }
+    if (pool_.handler != HandlerKind::fastcgi) return;
     if (good("fastcgi.command") && pool_.fastcgi_command.empty()) {
       about("handler", "handler = fastcgi needs fastcgi.command, the program to run");
     }

@@ -1,6 +1,7 @@
 #include "fpm/handlers/cgi/cgi_handler.hpp"
 #include "fpm/handlers/fastcgi/fastcgi_handler.hpp"
 #include "fpm/handlers/handler.hpp"
+#include "fpm/handlers/module/module_handler.hpp"
 #include "fpm/handlers/php/loader.hpp"
 
 namespace fpm::handlers {
@@ -11,10 +12,10 @@ std::unique_ptr<Handler> make_handler(const config::Pool& pool, const os::Identi
       return std::make_unique<cgi::CgiHandler>(pool, user);
     case config::HandlerKind::fastcgi:
       return std::make_unique<fastcgi::FastcgiHandler>(pool, user);
+    case config::HandlerKind::module:
+      return std::make_unique<module::ModuleHandler>(pool, user);
     case config::HandlerKind::php:
       return php::make_loader(pool, user);
-    case config::HandlerKind::module:
-      break;
   }
   return nullptr;
 }

@@ -12,9 +12,19 @@ constexpr std::uint64_t kFixed = 32;
 /// Listening socket and eventfd, each twice, scoreboard, access log, output log, queue watch.
 constexpr std::uint64_t kPool = 8;
 
-/// Its channel, and the pipes of what it prints.
+bool is_captured(const config::Pool& pool) {
+  return pool.catch_workers_output || !pool.output_log.empty();
+}
+
+/// Its channel, and the pipes of what it prints; where a template names it, what it is signalled by.
 std::uint64_t of_worker(const config::Pool& pool) {
-  return pool.catch_workers_output || !pool.output_log.empty() ? 3 : 1;
+  return (is_captured(pool) ? 3U : 1U) + (config::runs_inside(pool) ? 1U : 0U);
+}
+
+/// Its channel, the pipes of what it prints, the slow log for its workers.
+std::uint64_t of_template(const config::Pool& pool) {
+  if (!config::runs_inside(pool)) return 0;
+  return (is_captured(pool) ? 3U : 1U) + (pool.slowlog.empty() ? 0U : 1U);
 }
 
 /// Its channel, status.listen, every pm.status_listen, and what is on its way to it.
@@ -37,9 +47,11 @@ DescriptorNeed descriptors_needed(const config::Config& config) {
   std::uint64_t dearest = 0;
   std::uint64_t count = 0;
   std::uint64_t doors = 0;
+  std::uint64_t templates = 0;
   for (const config::Pool& pool : config.pools) {
     const auto children = static_cast<std::uint64_t>(std::max(pool.max_children, 0));
     workers += children * of_worker(pool);
+    templates += of_template(pool);
     count += children;
     dearest = std::max(dearest, of_worker(pool));
     doors += of_doors(pool);
@@ -52,7 +64,8 @@ DescriptorNeed descriptors_needed(const config::Config& config) {
     }
     twice = std::min(twice, most);
   }
-  const std::uint64_t pools = config.pools.size() * kPool + of_reporter(config) + doors;
+  const std::uint64_t pools =
+      config.pools.size() * kPool + templates + of_reporter(config) + doors;
   return {kFixed + pools + workers, kFixed + 2 * pools + twice};
 }
 

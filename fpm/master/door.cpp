@@ -111,6 +111,7 @@ class Door {
     if (pid_ != 0) (void)os::send_signal(pid_, SIGKILL);
   }
   bool reap(const os::Exit& exit);
+  bool is(pid_t pid) const { return pid_ != 0 && pid_ == pid; }
 
  private:
   bool open_channel(os::UniqueFd& theirs);
@@ -338,6 +339,7 @@ class Doors::Impl {
   void finish_all(milliseconds patience, std::function<void()> then);
   void kill_all();
   bool reap(const os::Exit& exit);
+  bool is(pid_t pid) const;
   bool any() const;
   bool reopen_logs();
   std::shared_ptr<Listener> listener(const config::Address& address) const;
@@ -430,6 +432,15 @@ void Doors::Impl::kill_all() {
   for (auto& [name, serving] : serving_) retire(serving, 0, milliseconds(0));
   serving_.clear();
   for (const auto& door : finishing_) door->kill();
+}
+
+bool Doors::Impl::is(pid_t pid) const {
+  const auto matches = [pid](const auto& door) { return door->is(pid); };
+  return std::any_of(finishing_.begin(), finishing_.end(), matches) ||
+         std::any_of(serving_.begin(), serving_.end(), [&](const auto& serving) {
+           const auto& doors = serving.second.doors;
+           return std::any_of(doors.begin(), doors.end(), matches);
+         });
 }
 
 bool Doors::Impl::reap(const os::Exit& exit) {
@@ -530,6 +541,7 @@ void Doors::finish_all(milliseconds patience, std::function<void()> then) {
 }
 void Doors::kill_all() { impl_->kill_all(); }
 bool Doors::reap(const os::Exit& exit) { return impl_->reap(exit); }
+bool Doors::is(pid_t pid) const { return impl_->is(pid); }
 bool Doors::any() const { return impl_->any(); }
 bool Doors::reopen_logs() { return impl_->reopen_logs(); }
 std::shared_ptr<Listener> Doors::listener(const config::Address& address) const {

@@ -75,6 +75,8 @@ class Doors {
   void kill_all();
   /// A child of the master has ended. @return it was a door.
   bool reap(const os::Exit& exit);
+  /// That process is a door.
+  bool is(pid_t pid) const;
   /// A door is there, or about to be.
   bool any() const;
   /// Opens the access logs anew and hands them over. @return all could be.

@@ -50,6 +50,7 @@ struct Running {
         deadline(io),
         shrink(io),
         relieve(io),
+        rest(io),
         drain(io) {}
 
   const std::string& name() const { return pool.config().name; }
@@ -58,6 +59,7 @@ struct Running {
   Pool pool;
   int counted = 0;                 // workers, as they are in the loop's sum
   bool watched = false;            // its eventfd is in the epoll set
+  pid_t watched_template = 0;      // so is the channel of that process
   bool shrink_pending = false;
   bool starting = false;           // an old generation serves meanwhile, unless the pool is new
   std::vector<GenerationId> replaces;  // those that drain when this one serves
@@ -69,6 +71,7 @@ struct Running {
   asio::steady_timer deadline;     // the next request that can be overdue
   asio::steady_timer shrink;       // the next worker that has been idle for long enough
   asio::steady_timer relieve;      // of idle kept connections
+  asio::steady_timer rest;         // the end of a template that nobody needs
   asio::steady_timer drain;        // the next push; while it starts: the end of patience
 };
 
@@ -98,12 +101,14 @@ struct WaitingReload {
 };
 
 // Tags of the epoll set: the generation, and which of its descriptors.
-constexpr std::uint64_t wakeup_tag(GenerationId id) { return id * 2; }
-constexpr std::uint64_t listener_tag(GenerationId id) { return id * 2 + 1; }
+constexpr std::uint64_t wakeup_tag(GenerationId id) { return id * 4; }
+constexpr std::uint64_t listener_tag(GenerationId id) { return id * 4 + 1; }
+constexpr std::uint64_t template_tag(GenerationId id) { return id * 4 + 2; }
+constexpr GenerationId generation_of(std::uint64_t tag) { return tag / 4; }
 
 class Master::Loop final : public Orders {
  public:
-  Loop(std::string file, config::Global global, std::vector<Pool::Parts> parts, WorkerEntry entry,
+  Loop(std::string file, config::Global global, std::vector<Pool::Parts> parts, Entries entries,
        Surroundings surroundings);
 
   os::Result<void> run();
@@ -137,6 +142,8 @@ class Master::Loop final : public Orders {
   void reap_children();
   void look(GenerationId id);
   void watch_generation(Running& running);
+  void watch_template(Running& running);
+  void hear_template(Running& running);
   void wait_for_clients(Running& running);
   void shrink(Running& running);
   void check_deadlines(Running& running);

@@ -48,6 +48,7 @@ const Running* Master::Loop::find(GenerationId id) const {
 
 /// A generation that drains and has no worker any more is over.
 void Master::Loop::erase_when_empty(Running& running) {
+  recount(running);
   if (!running.pool.draining() || running.pool.workers() > 0 || shutdown_.stopping()) return;
   (void)running.pool.release_address();
   if (running.watched) epoll_.remove(running.pool.wakeup());
@@ -66,11 +67,14 @@ void Master::Loop::reap_children() {
   const auto now = Clock::now();
   std::set<GenerationId> changed;
   bool emergency = false;
+  // Templates first: they may have named a worker that has ended already.
+  for (const auto& [id, running] : running_) hear_template(*running);
   while (const auto exit = os::reap()) {
     if (reporter_ && reporter_->reap(*exit)) continue;
     if (doors_ && doors_->reap(*exit)) continue;
     const auto owner = std::find_if(running_.begin(), running_.end(), [&](const auto& one) {
-      return one.second->counted > 0 && one.second->pool.reap(*exit, now);
+      const bool has_children = one.second->counted > 0 || one.second->pool.template_pid() != 0;
+      return has_children && one.second->pool.reap(*exit, now);
     });
     // As process 1 of a container we inherit what others leave behind.
     if (owner == running_.end()) {
@@ -127,6 +131,7 @@ void Master::Loop::look(GenerationId id) {
   const bool again = running.pool.grow(Clock::now(), gives_way(running) ? 0 : room(running));
   recount(running);
   watch_generation(running);
+  watch_template(running);
   tell_process_max(running);
   if (again) asio::post(io_, [this, id] { guarded([&] { look(id); }); });
   if (const auto at = running.pool.retry_at()) {
@@ -136,6 +141,9 @@ void Master::Loop::look(GenerationId id) {
   if (!running.shrink_pending) shrink(running);
   relieve(running);
   wait_for_clients(running);
+  if (const auto at = running.pool.rest_template(Clock::now())) {
+    after(running.rest, *at, [this, id] { look(id); });
+  }
   if (running.starting) {
     if (succeeds_slowly(running)) {
       let_old_go(running);
@@ -173,6 +181,28 @@ void Master::Loop::watch_generation(Running& running) {
   }
   running.watched = true;
   tell_reporter();  // of its scoreboard
+}
+
+/// Its channel leaves the epoll set when it is closed.
+void Master::Loop::watch_template(Running& running) {
+  const pid_t pid = running.pool.template_pid();
+  if (pid == running.watched_template) return;
+  running.watched_template = pid;
+  if (pid == 0) return;
+  if (auto done = epoll_.watch(running.pool.template_channel(), template_tag(running.id)); !done) {
+    log::in_pool(log::Level::error, running.name(), "{}", done.error().text());
+  }
+}
+
+void Master::Loop::hear_template(Running& running) {
+  if (running.pool.template_pid() == 0) return;
+  running.pool.hear_template(Clock::now(), [this](pid_t pid) {
+    if ((reporter_ && reporter_->is(pid)) || (doors_ && doors_->is(pid))) return true;
+    return std::any_of(running_.begin(), running_.end(), [pid](const auto& one) {
+      return one.second->pool.template_pid() == pid || one.second->pool.has_worker(pid);
+    });
+  });
+  recount(running);
 }
 
 void Master::Loop::tell_reporter() {

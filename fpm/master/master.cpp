@@ -24,8 +24,8 @@ constexpr milliseconds kReleaseAgain{20};
 }  // namespace
 
 Master::Master(std::string file, config::Global global, std::vector<Pool::Parts> parts,
-               WorkerEntry entry, Surroundings surroundings)
-    : loop_(std::make_unique<Loop>(std::move(file), std::move(global), std::move(parts), entry,
+               Entries entries, Surroundings surroundings)
+    : loop_(std::make_unique<Loop>(std::move(file), std::move(global), std::move(parts), entries,
                                    std::move(surroundings))) {}
 
 Master::~Master() = default;
@@ -33,10 +33,10 @@ Master::~Master() = default;
 os::Result<void> Master::run() { return loop_->run(); }
 
 Master::Loop::Loop(std::string file, config::Global global, std::vector<Pool::Parts> parts,
-                   WorkerEntry entry, Surroundings surroundings)
+                   Entries entries, Surroundings surroundings)
     : file_(std::move(file)),
       global_(std::move(global)),
-      spawner_(entry, [this](const config::Pool& pool) { forget_others(pool); }),
+      spawner_(entries, [this](const config::Pool& pool) { forget_others(pool); }),
       surroundings_(std::move(surroundings)),
       service_manager_(io_, std::move(surroundings_.service_manager), global_.systemd_interval,
                        [this] { return activity(); }),
@@ -111,11 +111,14 @@ void Master::Loop::watch_pools() {
                             if (failure) return;
                             guarded([this] {
                               for (const std::uint64_t tag : epoll_.ready()) {
-                                const GenerationId id = tag / 2;
-                                const Running* const running = find(id);
+                                const GenerationId id = generation_of(tag);
+                                Running* const running = find(id);
                                 if (running != nullptr && tag == wakeup_tag(id)) {
                                   std::uint64_t count = 0;
                                   (void)!::read(running->pool.wakeup(), &count, sizeof count);
+                                }
+                                if (running != nullptr && tag == template_tag(id)) {
+                                  hear_template(*running);
                                 }
                                 look(id);
                               }
@@ -240,7 +243,9 @@ void Master::Loop::push_workers(const policy::StopStep& step) {
     running->retry.cancel();
     running->shrink.cancel();
     running->drain.cancel();
+    running->rest.cancel();
     running->pool.stop(step.push);
+    recount(*running);
   }
   if (workers_ == 0 && (!doors_ || !doors_->any())) {
     io_.stop();

@@ -44,7 +44,7 @@ class Master {
  public:
   /// `file`: the configuration's. `parts`: one for each pool, in the configuration's order.
   Master(std::string file, config::Global global, std::vector<Pool::Parts> parts,
-         WorkerEntry entry, Surroundings surroundings = {});
+         Entries entries, Surroundings surroundings = {});
   ~Master();
   Master(const Master&) = delete;
   Master& operator=(const Master&) = delete;

@@ -10,9 +10,11 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "fpm/log/log.hpp"
 #include "fpm/master/secrets.hpp"
+#include "fpm/os/sibling.hpp"
 #include "fpm/policy/scaling.hpp"
 
 namespace fpm::master {
@@ -130,7 +132,11 @@ bool Pool::grow(Clock::time_point now, int room) {
     plan.held_back = missing > plan.spawn;
   }
   held_back_ = plan.held_back;
-  spawn_some(plan.spawn, now);
+  if (seen.idle + seen.active > 0) dismiss_stand_in();
+  const int owed = std::min(std::exchange(owed_, 0), room);
+  // A stand-in takes every client: none waits any more that would ask for another try.
+  const int tried = stand_in() && orders_ == 0 ? 1 : 0;
+  spawn_some(std::min(std::max({plan.spawn, owed, tried}), room), now);
   // A crowd may be there before the first worker, with which the memory for the count is made.
   tell_limit(plan.at_limit && static_cast<bool>(board_));
   if (board_) replace_retiring(now, room);
@@ -157,7 +163,9 @@ void Pool::replace_retiring(Clock::time_point now, int room) {
   const auto slot = vacant_slot();
   if (!slot || room <= 0 || workers_ > config().max_children) return;
   pulse().announce.store(1);
-  if (spawn(*slot, now)) slots_[static_cast<std::size_t>(*slot)]->successor = true;
+  const bool coming = has_template() ? order(*slot, now) : spawn(*slot, now);
+  auto& successor = slots_[static_cast<std::size_t>(*slot)];
+  if (coming && successor) successor->successor = true;
 }
 
 /// One that is idle at once, else the first that comes to the end of its request.
@@ -175,6 +183,11 @@ policy::Workers Pool::count() const {
   workers.active = counts.active;
   workers.starting = workers_ - counts.idle - counts.active;
   workers.last = counts.last;
+  if (const auto slot = stand_in()) {
+    const Stage stage = board_.stage(*slot);
+    --(scoreboard::is_idle(stage) ? workers.idle
+       : scoreboard::is_active(stage) ? workers.active : workers.starting);
+  }
   for (std::size_t slot = 0; slot < slots_.size() && asked_ > 0; ++slot) {
     if (!slots_[slot] || !slots_[slot]->asked) continue;
     if (!scoreboard::is_active(board_.stage(static_cast<int>(slot)))) ++workers.leaving;
@@ -211,7 +224,7 @@ void Pool::spawn_some(int wanted, Clock::time_point now) {
   if (auto made = make_memory(); !made) return cannot_start(made.error(), now);
   for (int i = 0; i < wanted; ++i) {
     const auto slot = vacant_slot();
-    if (!slot || !spawn(*slot, now)) return;
+    if (!slot || !(has_template() ? order(*slot, now) : spawn(*slot, now))) return;
   }
 }
 
@@ -266,7 +279,7 @@ bool Pool::ask_to_leave(int slot, ExitCause why) {
 void Pool::ask(Worker& worker, ExitCause why) {
   worker.asked = why;
   ++asked_;
-  spawner_.signal(worker.pid, SIGQUIT);
+  signal(worker, SIGQUIT);
 }
 
 void Pool::give_up(int most) {
@@ -311,38 +324,52 @@ std::optional<int> Pool::vacant_slot() const {
   return static_cast<int>(free - slots_.begin());
 }
 
-bool Pool::spawn(int slot, Clock::time_point now) {
+bool Pool::spawn(int slot, Clock::time_point now, bool stand_in) {
   board_.occupy(slot);
-  auto spawned = spawner_.spawn({.pool = parts_.config.get(),
-                                 .identity = parts_.identity ? &*parts_.identity : nullptr,
-                                 .board = &board_,
-                                 .ledger = parts_.account->ledger(),
-                                 .listener = listener(),
-                                 .access_log = parts_.access_log.get(),
-                                 .slow_log = parts_.slow_log.get(),
-                                 .wakeup = wakeup(),
-                                 .slot = slot,
-                                 .log_generation = pulse().log_generation.load()});
+  WorkerPlace where = place(slot);
+  where.stand_in = stand_in;
+  auto spawned = spawner_.spawn(where);
   if (!spawned) {
     board_.vacate(slot);
     cannot_start(spawned.error(), now);
     return false;
   }
-  totals().worker_starts.fetch_add(1, std::memory_order_relaxed);
   Worker worker;
   worker.pid = spawned->pid;
+  worker.stand_in = stand_in;
   worker.started = now;
   worker.channel = std::move(spawned->channel);
-  if (spawned->out) {
+  worker.out = std::move(spawned->out);
+  worker.err = std::move(spawned->err);
+  started(worker);
+  slots_[static_cast<std::size_t>(slot)] = std::move(worker);
+  ++workers_;
+  return true;
+}
+
+/// There is a process.
+void Pool::started(Worker& worker) {
+  totals().worker_starts.fetch_add(1, std::memory_order_relaxed);
+  if (worker.out) {
     worker.output =
-        watch_output_(config(), worker.pid, std::move(spawned->out), std::move(spawned->err));
+        watch_output_(config(), worker.pid, std::move(worker.out), std::move(worker.err));
   }
   // As php-fpm: the first workers are no news, one that takes a dead one's place is.
   log::in_pool(serving_ ? log::Level::notice : log::Level::debug, config().name,
                "child {} started", worker.pid);
-  slots_[static_cast<std::size_t>(slot)] = std::move(worker);
-  ++workers_;
-  return true;
+}
+
+void Pool::signal(const Worker& worker, int signal) {
+  if (worker.process) {
+    (void)os::send_signal_to(worker.process.get(), signal);
+  } else if (worker.pid > 0) {
+    spawner_.signal(worker.pid, signal);
+  }
+}
+
+bool Pool::has_worker(pid_t pid) const {
+  return std::any_of(slots_.begin(), slots_.end(),
+                     [&](const auto& worker) { return worker && worker->pid == pid; });
 }
 
 void Pool::cannot_start(const os::Error& error, Clock::time_point now) {
@@ -358,6 +385,10 @@ void Pool::start_failed(Clock::time_point now) {
 }
 
 bool Pool::reap(const os::Exit& exit, Clock::time_point now) {
+  if (template_ && template_->pid() == exit.pid) {
+    template_ended(exit, now);
+    return true;
+  }
   const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const auto& worker) {
     return worker && worker->pid == exit.pid;
   });
@@ -365,17 +396,20 @@ bool Pool::reap(const os::Exit& exit, Clock::time_point now) {
   const int slot = static_cast<int>(found - slots_.begin());
   const Stage stage = board_.stage(slot);
   const bool was_ready = stage != Stage::starting;
+  read_reports(**found);
   tell_end(**found, slot, exit, now);
   log_lost_request(slot, exit);
   count_exit(slot, exit, was_ready);
-  const bool failed_start = !was_ready && !(*found)->asked;
+  const bool failed_start = !was_ready && !(*found)->asked && !(*found)->stand_in;
+  const bool succeeded = was_ready && !(*found)->stand_in;
   if ((*found)->asked) --asked_;
   found->reset();
   board_.vacate(slot);
   --workers_;
   if (failed_start) {
     start_failed(now);
-  } else if (was_ready) {
+    put_stand_in(now);
+  } else if (succeeded) {
     backoff_.succeeded();
   }
   return true;
@@ -394,6 +428,7 @@ void Pool::close_queue() {
 
 void Pool::drain(bool hand_on) {
   stopping_ = true;
+  end_template();
   retry_at_.reset();
   released_ = hand_on;
   if (!hand_on) {
@@ -417,6 +452,7 @@ void Pool::close_kept() {
 
 void Pool::stop(policy::Push push) {
   stopping_ = true;
+  end_template();
   retry_at_.reset();
   if (push == policy::Push::quit) {
     close_queue();
@@ -429,14 +465,14 @@ void Pool::stop(policy::Push push) {
 }
 
 void Pool::push(policy::Push push) {
-  const int signal = push == policy::Push::quit        ? SIGQUIT
+  const int number = push == policy::Push::quit        ? SIGQUIT
                      : push == policy::Push::terminate ? SIGTERM
                                                        : SIGKILL;
   for (auto& worker : slots_) {
     if (!worker) continue;
     if (!worker->asked) ++asked_;
     worker->asked = worker->asked.value_or(ExitCause::replaced);
-    spawner_.signal(worker->pid, signal);
+    signal(*worker, number);
   }
 }
 
@@ -448,7 +484,7 @@ bool Pool::release_address() {
   if (board_) pulse().draining.store(static_cast<std::uint32_t>(scoreboard::Draining::leave),
                                      std::memory_order_seq_cst);
   for (const auto& worker : slots_) {
-    if (worker) spawner_.signal(worker->pid, SIGQUIT);
+    if (worker) signal(*worker, SIGQUIT);
   }
   parts_.listener->close();
   return true;
@@ -475,7 +511,7 @@ bool Pool::relieve() {
   std::sort(kept.begin(), kept.end(),
             [](const auto& a, const auto& b) { return a.idle_since_ns < b.idle_since_ns; });
   for (std::size_t i = 0; i < kept.size() && waiting > 0; ++i, --waiting) {
-    spawner_.signal(slots_[static_cast<std::size_t>(kept[i].slot)]->pid, wake_signal());
+    signal(*slots_[static_cast<std::size_t>(kept[i].slot)], wake_signal());
   }
   return true;
 }

@@ -10,10 +10,12 @@
 
 #include "fpm/config/config.hpp"
 #include "fpm/log/access_format.hpp"
+#include "fpm/log/late_report.hpp"
 #include "fpm/master/account.hpp"
 #include "fpm/master/farewell.hpp"
 #include "fpm/master/listeners.hpp"
 #include "fpm/master/spawner.hpp"
+#include "fpm/master/template.hpp"
 #include "fpm/os/process.hpp"
 #include "fpm/policy/backoff.hpp"
 #include "fpm/policy/deadlines.hpp"
@@ -100,8 +102,20 @@ class Pool {
   /// It may not have all the workers it wants because of process.max.
   bool held_back() const { return held_back_; }
 
+  // Where an application is loaded once for all workers (config::runs_inside).
+  /// What the template is heard on, -1: there is none now. Changes with grow() and reap().
+  int template_channel() const { return template_ ? template_->channel() : -1; }
+  pid_t template_pid() const { return template_ ? template_->pid() : 0; }
+  /// Takes what it tells: workers that it has started. `taken`: the process is known for something else.
+  void hear_template(Clock::time_point now, const std::function<bool(pid_t)>& taken);
+  /// A process of that number is one of this pool's workers.
+  bool has_worker(pid_t pid) const;
+  /// Ends the template of an ondemand pool that has had no worker for template.idle_timeout. @return when
+  /// to ask again; nothing: with the next worker's end.
+  std::optional<Clock::time_point> rest_template(Clock::time_point now);
+
   /// A child of the master has ended. @return it was one of this pool's workers, and its slot is
-  /// free again.
+  /// free again, or its template.
   bool reap(const os::Exit& exit, Clock::time_point now);
 
   /// Wakes workers that wait for too long, and ends requests that their workers did not end: stops
@@ -161,14 +175,23 @@ class Pool {
   };
   struct Worker {
     pid_t pid = 0;
+    std::uint32_t order = 0;  // at the template; not 0: there is no process yet
+    os::UniqueFd process;     // of a worker whose pid a template has named: what it is signalled by
+    os::UniqueFd out;         // of what it will print, until it is there
+    os::UniqueFd err;
     Clock::time_point started{};
     os::UniqueFd channel;
     std::unique_ptr<OutputWatch> output;
     std::optional<scoreboard::ExitCause> asked;  // to end, and why
     bool overdue = false;      // killed for its request's time
+    std::uint64_t asked_if_slow = 0;   // which request, by its start; 0: none
+    std::uint64_t asked_to_end = 0;    // likewise
+    std::uint64_t asked_to_end_ns = 0; // and when
+    std::optional<SetupFailure> failure;
     int given_status = 0;      // what its client got instead of its answer; 0: nothing
     std::optional<Held> held;  // stopped, for its request's time
     bool has_new_logs = true;  // those that were opened last
+    bool stand_in = false;     // answers 503 while the application cannot be loaded
     bool successor = false;    // of a worker that retires when this one serves
   };
 
@@ -183,13 +206,33 @@ class Pool {
   void ask(Worker& worker, scoreboard::ExitCause why);
   void close_queue();
   void count_exit(int slot, const os::Exit& exit, bool was_ready);
-  bool spawn(int slot, Clock::time_point now);
+  bool spawn(int slot, Clock::time_point now, bool stand_in = false);
+  void started(Worker& worker);
+  void signal(const Worker& worker, int signal);
+  WorkerPlace place(int slot);
+  bool has_template() const { return config::runs_inside(config()); }
+  os::Result<void> start_template();
+  bool order(int slot, Clock::time_point now);
+  void forget_order(int slot);
+  void forget_orders();
+  void end_template();
+  bool worker_started(const News& news, Clock::time_point now,
+                      const std::function<bool(pid_t)>& taken);
+  void template_ended(const os::Exit& exit, Clock::time_point now);
+  bool send_new_logs_to_template();
+  void put_stand_in(Clock::time_point now);
+  void dismiss_stand_in();
+  std::optional<int> stand_in() const;
   void cannot_start(const os::Error& error, Clock::time_point now);
   void start_failed(Clock::time_point now);
   std::optional<int> vacant_slot() const;
   void tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now);
   bool send_new_logs(const Worker& worker);
-  std::vector<scoreboard::Moment> moments() const;
+  std::vector<scoreboard::Moment> moments();
+  void read_reports(Worker& worker);
+  void tell_late(Worker& worker, const log::LateReport& report);
+  void write_slow(const log::LateReport& report, pid_t pid);
+  void ask(Worker& worker, const policy::Overdue& overdue);
   void hold(Worker& worker, std::uint64_t request_started_ns, Clock::time_point now);
   bool take_over(Worker& worker, int slot, Clock::time_point now);
   std::string reach_client(const Worker& worker, int slot, std::optional<Farewell>& farewell,
@@ -206,6 +249,12 @@ class Pool {
   Spawner& spawner_;
   WatchOutput watch_output_;
   std::vector<std::optional<Worker>> slots_;
+  std::optional<Template> template_;
+  std::unique_ptr<OutputWatch> template_output_;
+  std::optional<Clock::time_point> template_idle_since_;
+  bool template_has_new_logs_ = true;
+  int orders_ = 0;  // given to the template, which has not started the worker yet
+  int owed_ = 0;    // workers that it is to be asked for when it has done with those
   int workers_ = 0;
   int least_ = 0;  // workers, until it serves alone
   std::uint64_t relieved_ns_ = 0;  // last look for kept connections to close
@@ -219,6 +268,7 @@ class Pool {
   policy::Backoff backoff_;
   log::AccessFormat access_format_;  // for lines that workers could not write any more
   std::optional<Clock::time_point> retry_at_;
+  std::optional<log::SlowLog> slow_log_;  // of workers that cannot write it themselves
   std::vector<Farewell> farewells_;  // connections that were answered here
 };
 

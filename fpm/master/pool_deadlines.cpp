@@ -2,8 +2,11 @@
 // themselves; what follows here is for those that do not.
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 #include "fpm/log/log.hpp"
 #include "fpm/log/slow_log.hpp"
@@ -37,17 +40,27 @@ std::optional<Clock::time_point> Pool::check_deadlines() {
     Worker& worker = *slots_[static_cast<std::size_t>(overdue.slot)];
     switch (overdue.action) {
       case policy::DeadlineAction::wake:
-        spawner_.signal(worker.pid, wake_signal());
+        signal(worker, wake_signal());
         break;
       case policy::DeadlineAction::kill:
         log::in_pool(log::Level::warning, config().name,
                      "child {} did not stop reading a request after {} ms, it is killed", worker.pid,
                      overdue.running.count());
         worker.overdue = true;
-        spawner_.signal(worker.pid, SIGKILL);
+        signal(worker, SIGKILL);
         break;
       case policy::DeadlineAction::take_over:
         hold(worker, overdue.request_started_ns, now);
+        break;
+      case policy::DeadlineAction::tell_slow:
+      case policy::DeadlineAction::tell_over:
+        ask(worker, overdue);
+        break;
+      case policy::DeadlineAction::end:
+        read_reports(worker);
+        os::kill_groups_of(worker.pid);
+        worker.overdue = true;
+        signal(worker, SIGKILL);
         break;
     }
   }
@@ -63,14 +76,118 @@ std::optional<Clock::time_point> Pool::check_deadlines() {
 }
 
 /// Of workers that are not being ended already.
-std::vector<scoreboard::Moment> Pool::moments() const {
+std::vector<scoreboard::Moment> Pool::moments() {
   std::vector<scoreboard::Moment> moments;
   moments.reserve(slots_.size());
   for (int slot = 0; slot < board_.slots(); ++slot) {
-    const auto& worker = slots_[static_cast<std::size_t>(slot)];
-    if (worker && !worker->overdue && !worker->held) moments.push_back(board_.moment(slot));
+    auto& worker = slots_[static_cast<std::size_t>(slot)];
+    if (!worker || worker->overdue || worker->held) continue;
+    if (worker->asked_if_slow != 0 || worker->asked_to_end != 0) read_reports(*worker);
+    scoreboard::Moment moment = board_.moment(slot);
+    const std::uint64_t request = moment.request_started_ns;
+    moment.asked_if_slow = request != 0 && worker->asked_if_slow == request;
+    if (request != 0 && worker->asked_to_end == request) {
+      moment.asked_to_end_ns = worker->asked_to_end_ns;
+    }
+    moments.push_back(moment);
   }
   return moments;
+}
+
+/// A worker whose code runs inside it looks at the time of its request, once for each reason: a signal
+/// that it blocks would be queued again and again.
+void Pool::ask(Worker& worker, const policy::Overdue& overdue) {
+  if (overdue.action == policy::DeadlineAction::tell_slow) {
+    worker.asked_if_slow = overdue.request_started_ns;
+  } else {
+    worker.asked_to_end = overdue.request_started_ns;
+    worker.asked_to_end_ns = scoreboard::monotonic_ns();
+  }
+  signal(worker, time_signal());
+}
+
+/// What the worker has told through its channel; a few packets at most, since it may send any number.
+void Pool::read_reports(Worker& worker) {
+  std::array<char, log::kLateReport> packet;
+  for (int i = 0; i < 4; ++i) {
+    const ssize_t got =
+        ::recv(worker.channel.get(), packet.data(), packet.size(), MSG_DONTWAIT);
+    if (got <= 0) return;
+    const auto size = static_cast<std::size_t>(got);
+    if (const auto report = log::read_late_report({packet.data(), size})) {
+      tell_late(worker, *report);
+      continue;
+    }
+    SetupFailure failure;
+    const std::uint32_t magic = failure.magic;
+    if (size != sizeof failure) continue;
+    std::memcpy(&failure, packet.data(), sizeof failure);
+    failure.step[sizeof failure.step - 1] = '\0';
+    if (failure.magic == magic) worker.failure = failure;
+  }
+}
+
+namespace {
+
+/// The lines of a report, made printable.
+std::vector<std::string> frames_of(std::string_view lines, std::size_t most) {
+  std::vector<std::string> frames;
+  while (!lines.empty() && frames.size() < most) {
+    const std::string_view line = lines.substr(0, lines.find('\n'));
+    lines.remove_prefix(std::min(line.size() + 1, lines.size()));
+    if (!line.empty()) frames.push_back(log::printable(line, 1024));
+  }
+  return frames;
+}
+
+std::string_view told_client(log::LateReport::Answer answer) {
+  switch (answer) {
+    case log::LateReport::Answer::given: return "its client got 504";
+    case log::LateReport::Answer::refused: return "its client did not take the 504";
+    case log::LateReport::Answer::begun: return "its answer was begun, its client gets no more";
+    case log::LateReport::Answer::whole: break;
+  }
+  return "its client has the whole answer";
+}
+
+}  // namespace
+
+void Pool::tell_late(Worker& worker, const log::LateReport& report) {
+  log::LateRequest request = report.request;
+  request.pid = worker.pid;
+  log::write_about(log::Level::warning, {.pool = config().name, .request_id = report.request_id},
+                   log::late_line(request, report.lateness));
+  if (report.lateness == log::Lateness::slow) {
+    totals().slow.fetch_add(1, std::memory_order_relaxed);
+    write_slow(report, worker.pid);
+    return;
+  }
+  totals().timed_out.fetch_add(1, std::memory_order_relaxed);
+  if (report.answer == log::LateReport::Answer::given) worker.given_status = 504;
+  std::string where;
+  for (const std::string& frame : frames_of(report.frames, 8)) {
+    where += where.empty() ? "it was in " : " < ";
+    where += frame;
+  }
+  if (where.empty()) where = "it was in pid " + os::whereabouts(worker.pid);
+  log::in_pool(log::Level::warning, config().name, "child {} is ended with that request, {}: {}",
+               worker.pid, told_client(report.answer), where);
+}
+
+void Pool::write_slow(const log::LateReport& report, pid_t pid) {
+  if (!slow_log_) {
+    auto copy = os::duplicate(parts_.slow_log.get());
+    if (!copy) return;
+    slow_log_.emplace(copy->release(), config().request_slowlog_trace_depth);
+  }
+  auto frames = frames_of(report.frames, 1000);
+  if (frames.empty()) {
+    frames.push_back("[0x0000000000000000] " + log::printable(os::whereabouts(pid)));
+  }
+  slow_log_->write({.pool = config().name,
+                    .pid = pid,
+                    .script = report.request.script,
+                    .frames = frames});
 }
 
 /// Stops a worker, so that it can neither end the request nor answer it while that is decided upon.
@@ -78,7 +195,7 @@ void Pool::hold(Worker& worker, std::uint64_t request_started_ns, Clock::time_po
   // Before: afterwards it is stuck in the stop.
   const bool ours = os::has_stopped(worker.pid).has_value();
   worker.held = Held{request_started_ns, now, ours ? os::whereabouts(worker.pid) : std::string()};
-  spawner_.signal(worker.pid, SIGSTOP);
+  signal(worker, SIGSTOP);
 }
 
 /// Answers in the place of a worker that stands still, and kills it, if it is still in the request
@@ -89,8 +206,9 @@ bool Pool::take_over(Worker& worker, int slot, Clock::time_point now) {
   if (stopped && !*stopped && now - held.since < kStopPatience) return false;
   worker.held.reset();
   const scoreboard::Moment moment = board_.moment(slot);
-  if (!runs(moment.stage) || moment.request_started_ns != held.request_started_ns) {
-    spawner_.signal(worker.pid, SIGCONT);  // it has come to the end just before it was stopped
+  const bool over = !runs(moment.stage) || moment.request_started_ns != held.request_started_ns;
+  if (over || moment.expired_ns != 0) {
+    signal(worker, SIGCONT);  // it has come to the end just before it was stopped
     return true;
   }
   std::optional<Farewell> farewell;
@@ -101,7 +219,7 @@ bool Pool::take_over(Worker& worker, int slot, Clock::time_point now) {
     os::kill_groups_of(worker.pid);
   }
   worker.overdue = true;
-  spawner_.signal(worker.pid, SIGKILL);
+  signal(worker, SIGKILL);
   if (farewell) {
     const bool taken = farewell->answer(id);
     outcome = taken ? "its client got 504 from the master" : "its client did not take the 504";

@@ -81,6 +81,7 @@ bool Pool::reopen_logs() {
   if (parts_.slow_log) {
     if (auto opened = log::open_file(config().slowlog)) {
       parts_.slow_log = std::move(*opened);
+      slow_log_.reset();
     } else {
       log::in_pool(log::Level::error, config().name, "failed to reopen slow log ({}): {}",
                    config().slowlog, opened.error().text());
@@ -88,6 +89,7 @@ bool Pool::reopen_logs() {
     }
   }
   if (board_) pulse().log_generation.fetch_add(1, std::memory_order_release);
+  template_has_new_logs_ = false;
   for (auto& worker : slots_) {
     if (worker) worker->has_new_logs = false;
   }
@@ -95,16 +97,20 @@ bool Pool::reopen_logs() {
 }
 
 bool Pool::send_new_logs() {
-  bool all = true;
+  bool all = send_new_logs_to_template();
   for (int slot = 0; slot < board_.slots(); ++slot) {
     auto& worker = slots_[static_cast<std::size_t>(slot)];
     if (!worker) continue;
+    if (worker->order != 0) {
+      all = false;
+      continue;
+    }
     if (!worker->has_new_logs) worker->has_new_logs = send_new_logs(*worker);
     if (worker->has_new_logs && os::all_was_read(worker->channel.get())) continue;
     // In a request it looks before its next line. Elsewhere it may be asleep in accept or recv, or
     // about to be: it is woken until it has looked.
     if (board_.stage(slot) == Stage::executing) continue;
-    spawner_.signal(worker->pid, SIGUSR1);
+    signal(*worker, SIGUSR1);
     all = false;
   }
   return all;
@@ -136,13 +142,10 @@ void Pool::count_exit(int slot, const os::Exit& exit, bool was_ready) {
 }
 
 void Pool::tell_end(const Worker& worker, int slot, const os::Exit& exit, Clock::time_point now) {
-  SetupFailure failure;
-  if (::recv(worker.channel.get(), &failure, sizeof failure, MSG_DONTWAIT) ==
-      static_cast<ssize_t>(sizeof failure)) {
-    failure.step[sizeof failure.step - 1] = '\0';
+  if (worker.failure) {
     if (policy::Backoff next = backoff_; (void)next.failed(), next.worth_a_line()) {
-      log::in_pool(log::Level::error, config().name, "child {} failed to initialize: {}: {}",
-                   exit.pid, log::printable(failure.step), os::errno_text(failure.code));
+      log::in_pool(log::Level::error, config().name, "child {} failed to initialize: {}", exit.pid,
+                   os::Error(worker.failure->code, log::printable(worker.failure->step)).text());
     }
     return;
   }

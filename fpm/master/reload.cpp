@@ -317,6 +317,7 @@ void Master::Loop::generation_failed(Running& running, const char* why) {
     // A pool that is new is tried again and again, as at the start.
     service.serving = id;
     service.account->enter(PoolState::failing);
+    running.pool.serves_alone();
   } else {
     running.pool.drain(has_heir(running));
     running.pool.push(policy::Push::kill);
@@ -363,8 +364,10 @@ void Master::Loop::drain_generation(Running& running, bool hand_on) {
   running.retry.cancel();
   running.shrink.cancel();
   running.relieve.cancel();
+  running.rest.cancel();
   if (!hand_on) epoll_.remove(running.pool.listener());
   running.pool.drain(hand_on);
+  recount(running);
   running.pushes.emplace(global_.process_control_timeout);
   const GenerationId id = running.id;
   after(running.drain, Clock::now() + running.pushes->wait(), [this, id] { push_draining(id); });

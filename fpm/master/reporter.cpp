@@ -64,6 +64,7 @@ class Reporter::Impl {
   const ReporterParts& parts() const { return parts_; }
   void changed();
   bool reap(const os::Exit& exit);
+  bool is(pid_t pid) const { return pid_ == pid; }
   void stop();
 
  private:
@@ -287,6 +288,7 @@ void Reporter::use(ReporterParts parts) { impl_->use(std::move(parts)); }
 const ReporterParts& Reporter::parts() const { return impl_->parts(); }
 void Reporter::changed() { impl_->changed(); }
 bool Reporter::reap(const os::Exit& exit) { return impl_->reap(exit); }
+bool Reporter::is(pid_t pid) const { return impl_->is(pid); }
 void Reporter::stop() { impl_->stop(); }
 
 }  // namespace fpm::master

@@ -76,6 +76,8 @@ class Reporter {
   void changed();
   /// A child of the master has ended. @return it was the reporter.
   bool reap(const os::Exit& exit);
+  /// That process is the reporter.
+  bool is(pid_t pid) const;
   /// The program ends: no restart any more. The process goes on answering ("stopping") until the
   /// destructor.
   void stop();

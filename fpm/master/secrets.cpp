@@ -19,6 +19,8 @@ void wipe(const config::Variables& variables) {
 void wipe_secrets(const config::Pool& pool) {
   wipe(pool.env);
   wipe(pool.env_written);
+  wipe(pool.module_options);
+  wipe(pool.module_options_written);
   wipe(pool.php_values);
   wipe(pool.php_admin_values);
 }

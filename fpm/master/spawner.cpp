@@ -19,13 +19,6 @@ struct ChildEnds {
   os::UniqueFd err;
 };
 
-void set_stdio(const ChildEnds& ends) {
-  const os::UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  ::dup2(null.get(), STDIN_FILENO);
-  ::dup2(ends.out ? ends.out.get() : null.get(), STDOUT_FILENO);
-  ::dup2(ends.err ? ends.err.get() : null.get(), STDERR_FILENO);
-}
-
 /// The log keeps a descriptor of its own when it goes to stderr, which is about to be replaced.
 void keep_log() {
   const int log = log::descriptor();
@@ -35,11 +28,19 @@ void keep_log() {
 
 }  // namespace
 
-ForkSpawner::ForkSpawner(WorkerEntry entry,
+ForkSpawner::ForkSpawner(Entries entries,
                          std::function<void(const config::Pool&)> forget_others)
-    : entry_(entry), forget_others_(std::move(forget_others)) {}
+    : entries_(entries), forget_others_(std::move(forget_others)) {}
 
 os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
+  return make(place, entries_.worker);
+}
+
+os::Result<Spawned> ForkSpawner::spawn_template(const WorkerPlace& place) {
+  return make(place, entries_.preload);
+}
+
+os::Result<Spawned> ForkSpawner::make(const WorkerPlace& place, WorkerEntry entry) {
   Spawned spawned;
   ChildEnds ends;
   auto channel = os::make_socketpair(SOCK_SEQPACKET);
@@ -75,7 +76,7 @@ os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
   // In the child. It leads a process group of its own: ^C in a terminal is for the master to judge.
   ::setpgid(0, 0);
   keep_log();
-  set_stdio(ends);
+  os::replace_stdio(ends.out.get(), ends.err.get());
   os::close_all_but({place.listener, ends.channel.get(), place.access_log, place.slow_log,
                      place.wakeup, log::descriptor(),
                      log::output_descriptor(place.pool->name)});
@@ -93,8 +94,9 @@ os::Result<Spawned> ForkSpawner::spawn(const WorkerPlace& place) {
                           .wakeup = place.wakeup,
                           .log = log::descriptor(),
                           .on_end = nullptr,
+                          .stand_in = place.stand_in,
                           .log_generation = place.log_generation};
-  entry_(start);
+  entry(start);
   os::exit_now(kExitSetupFailed);
 }
 

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <functional>
 
 #include "fpm/master/worker_entry.hpp"
@@ -20,6 +21,7 @@ struct WorkerPlace {
   int slow_log = -1;
   int wakeup = -1;
   int slot = 0;
+  bool stand_in = false;  ///< the worker answers 503 in place of what cannot be loaded
   std::uint32_t log_generation = 0;  ///< of the logs that are open now
 };
 
@@ -36,6 +38,12 @@ class Spawner {
   virtual ~Spawner() = default;
   /// Starts one worker. An Error means that there is none (fork refused, no descriptors).
   virtual os::Result<Spawned> spawn(const WorkerPlace& place) = 0;
+  /// Starts a template, which loads what `place`'s workers share; its slot counts for nothing. An Error
+  /// means that there is none.
+  virtual os::Result<Spawned> spawn_template(const WorkerPlace& place) {
+    (void)place;
+    return os::Error(ENOSYS, "template");
+  }
   /// kill(2); a process that has ended is no error.
   virtual void signal(pid_t pid, int signal) = 0;
 };
@@ -45,13 +53,16 @@ class ForkSpawner final : public Spawner {
  public:
   /// `forget_others` runs in the child: it takes what belongs to other pools than the given one
   /// out of the process.
-  ForkSpawner(WorkerEntry entry, std::function<void(const config::Pool&)> forget_others);
+  ForkSpawner(Entries entries, std::function<void(const config::Pool&)> forget_others);
 
   os::Result<Spawned> spawn(const WorkerPlace& place) override;
+  os::Result<Spawned> spawn_template(const WorkerPlace& place) override;
   void signal(pid_t pid, int signal) override;
 
  private:
-  WorkerEntry entry_;
+  os::Result<Spawned> make(const WorkerPlace& place, WorkerEntry entry);
+
+  Entries entries_;
   std::function<void(const config::Pool&)> forget_others_;
 };
 

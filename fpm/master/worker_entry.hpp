@@ -35,6 +35,7 @@ struct WorkerStart {
   /// This very process is the pool's one worker (--single), in the foreground: called when it has
   /// served, in place of what a master would clean up.
   std::function<void()> on_end;
+  bool stand_in = false;  ///< the application cannot be loaded: answer 503 in its place
   std::uint32_t log_generation = 0;  ///< of the logs above, Pulse::log_generation before the fork
 };
 
@@ -42,10 +43,19 @@ struct WorkerStart {
 /// stdin on /dev/null, stdout and stderr on their pipes (or /dev/null).
 using WorkerEntry = void (*)(const WorkerStart& start);
 
-/// What a worker tells through its channel, in one packet: that a step of its set-up failed.
+/// What new processes of the master become.
+struct Entries {
+  WorkerEntry worker = nullptr;
+  /// A template: its start is that of a worker without a slot, and its channel speaks template_entry.hpp.
+  WorkerEntry preload = nullptr;
+};
+
+/// What a worker tells through its channel, in one packet: that a step of its set-up failed. The other
+/// packets it sends are log::LateReport.
 struct SetupFailure {
-  std::int32_t code = 0;  ///< errno
-  char step[120] = {};    ///< "chdir /srv/www", cut
+  std::uint32_t magic = 0x46505346;  // "FPSF"
+  std::int32_t code = 0;  ///< errno; 0: the step tells all
+  char step[504] = {};    ///< "chdir /srv/www", cut
 };
 
 /// Exit status of a worker that could not be set up, as php-fpm has it (sysexits EX_SOFTWARE).
@@ -55,5 +65,8 @@ inline constexpr int kExitSetupFailed = 70;
 /// the request with an answer, then end): wake from reading. By function, since SIGRTMIN is none
 /// of the compiler's constants.
 inline int wake_signal() { return SIGRTMIN + 4; }
+/// To a worker whose code runs inside it (config::runs_inside): look at the time of the request.
+/// It reports by log::LateReport and wakes the master.
+inline int time_signal() { return SIGRTMIN + 3; }
 
 }  // namespace fpm::master

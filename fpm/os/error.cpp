@@ -8,7 +8,9 @@
 
 namespace fpm::os {
 
-std::string Error::text() const { return fmt::format("{}: {}", what, errno_text(code)); }
+std::string Error::text() const {
+  return code == 0 ? what : fmt::format("{}: {}", what, errno_text(code));
+}
 
 Error last_error(std::string what) {
   const int code = errno;

@@ -13,7 +13,7 @@ struct Error {
   Error() = default;
   Error(int code_, std::string what_) : code(code_), what(std::move(what_)) {}
 
-  int code = 0;  ///< errno
+  int code = 0;  ///< errno; 0: `what` tells all of it
   std::string what;
 
   /// "bind /run/www.sock: Address already in use (98)"

@@ -23,25 +23,28 @@ SignalsBlocked::SignalsBlocked() {
 
 SignalsBlocked::~SignalsBlocked() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
 
-namespace {
-
-void reset_signal_dispositions() {
+void reset_signals() {
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
   for (int signal = 1; signal < SIGRTMAX + 1; ++signal) ::sigaction(signal, &action, nullptr);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-}  // namespace
+void replace_stdio(int out, int err) {
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  ::dup2(null.get(), STDIN_FILENO);
+  ::dup2(out >= 0 ? out : null.get(), STDOUT_FILENO);
+  ::dup2(err >= 0 ? err : null.get(), STDERR_FILENO);
+}
 
 Result<pid_t> fork_process() {
   const SignalsBlocked blocked;
   const pid_t pid = ::fork();
   if (pid < 0) return last_error("fork");
   if (pid == 0) {
-    reset_signal_dispositions();
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    reset_signals();
     // The destructor of `blocked` must not bring the parent's mask back over the empty one: they
     // are equal, since the parent runs with nothing blocked.
   }

@@ -34,6 +34,13 @@ class SignalsBlocked {
 /// dispositions are set to default before the mask is emptied; it must end in exit_now().
 Result<pid_t> fork_process();
 
+/// Every signal has its default effect, and none is blocked: for a new child, whose parent's handlers
+/// are not its own.
+void reset_signals();
+
+/// stdin on /dev/null; stdout and stderr on these descriptors, borrowed; -1: /dev/null as well.
+void replace_stdio(int out, int err);
+
 /// _exit(2): runs no destructor and no atexit handler, which belong to the parent.
 [[noreturn]] void exit_now(int status);
 

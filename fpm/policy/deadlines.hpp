@@ -15,6 +15,10 @@ enum class DeadlineAction {
   wake,       ///< the worker closes a connection by itself: request_header_timeout, keepalive_timeout
   kill,       ///< it does not: nobody can answer a request that was not read
   take_over,  ///< the worker did not end an overdue request: the master answers it and kills
+  // Of handlers whose code runs in the worker itself (config::runs_inside).
+  tell_slow,  ///< the worker is to say where the request is
+  tell_over,  ///< the worker is to give the request up: answer, and stand still
+  end,        ///< it has: its client had the time to take the answer, and it is killed
 };
 
 struct Overdue {
@@ -34,6 +38,11 @@ struct DeadlinePlan {
 /// How long after request_terminate_timeout the master waits for a handler that ends its requests
 /// by itself.
 inline constexpr std::chrono::milliseconds kTerminateGrace{100};
+/// How long a worker whose code runs inside it has from tell_over until it has given up: signals may be
+/// blocked there.
+inline constexpr std::chrono::milliseconds kGiveUp{20};
+/// From then to its end: a client that still sends would lose the answer by the reset.
+inline constexpr std::chrono::milliseconds kFarewell{100};
 /// How often a worker is woken before it counts as stuck.
 inline constexpr std::chrono::milliseconds kWakeInterval{50};
 inline constexpr std::chrono::milliseconds kStuckReading{2000};

@@ -197,6 +197,8 @@ Moment Board::moment(int slot) const {
   };
   // A single word cannot be torn; that the two belong to one request the caller does not need.
   moment.request_started_ns = load(Field::request_started_ns);
+  moment.slow_told = load(Field::slow_told) != 0;
+  moment.expired_ns = load(Field::expired_ns);
   moment.answered = load(Field::answer_begun) == kAnswerComplete;
   moment.idle_since_ns = moment.request_started_ns + load(Field::duration_ns);
   return moment;

@@ -43,6 +43,9 @@ class Pen {
   void number(Field field, std::uint64_t value) { word(static_cast<std::size_t>(field), value); }
   void text(const TextField& field, std::string_view text);
 
+  /// One word, by a signal handler that may have struck in the middle of an update().
+  void mark(Field field, std::uint64_t value) { number(field, value); }
+
   std::uint64_t read(Field field) const {
     return slot_->words[static_cast<std::size_t>(field)].load(std::memory_order_relaxed);
   }

@@ -32,6 +32,7 @@ enum class Field : std::size_t {
   connection,    ///< number of the worker's descriptor of the client; 0: none
   answer_begun,  ///< 1: set before the first byte of an answer leaves; or kAnswerComplete
   slow_told,     ///< 1: the slow log has an entry of the request under way
+  expired_ns,    ///< CLOCK_MONOTONIC: when the worker gave up the request under way; 0: it has not
   count,
 };
 

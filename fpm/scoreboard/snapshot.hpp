@@ -94,6 +94,11 @@ struct Moment {
   std::uint64_t idle_since_ns = 0;       ///< end of the last request, likewise; 0: none yet
   bool kept = false;                     ///< accepting, but on a kept connection
   bool answered = false;                 ///< its client has the whole answer, the handler works on
+  bool slow_told = false;
+  std::uint64_t expired_ns = 0;          ///< when its worker gave the request up; 0: it has not
+  // What the master adds: whether, and when, it told the worker to look at the time of the request.
+  bool asked_if_slow = false;
+  std::uint64_t asked_to_end_ns = 0;     ///< 0: not yet
 };
 
 struct PoolSnapshot {

@@ -33,6 +33,22 @@ std::string_view status_text(int status) {
   return "500 Internal Server Error";
 }
 
+Page::Page(int status, std::string_view sentence) : status_(status) {
+  const std::string_view line = status_text(status);
+  const auto body = fmt::format_to_n(
+      body_.data(), body_.size(),
+      "<!DOCTYPE html>\n<html><head><title>{0}</title></head>\n<body><h1>{0}</h1>\n<p>{1}</p>"
+      "</body></html>\n",
+      line, sentence);
+  body_length_ = std::min(body.size, body_.size());
+  const auto header = fmt::format_to_n(
+      head_.data(), head_.size(),
+      "Status: {}\r\nContent-Type: text/html; charset=UTF-8\r\nCache-Control: no-store\r\n{}"
+      "Content-Length: {}\r\n\r\n",
+      line, line.starts_with("503") ? "Retry-After: 1\r\n" : "", body_length_);
+  head_length_ = std::min(header.size, head_.size());
+}
+
 Exchange::Exchange(const config::Pool& pool, Wire& wire, scoreboard::Pen pen, LateRequests* late)
     : pool_(pool), output_(pool), wire_(wire), pen_(pen), late_(late) {}
 
@@ -43,7 +59,7 @@ void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point
   role_ = role;
   began_ = began;
   body_ = {};
-  aborted_ = gone_ = begun_ = finished_ = told_slow_ = body_is_data_ = false;
+  aborted_ = gone_ = begun_ = finished_ = told_slow_ = told_overdue_ = body_is_data_ = false;
   status_ = 0;
   body_bytes_ = 0;
   usage_ = {};
@@ -202,26 +218,12 @@ void Exchange::write_error(std::string_view text) {
 }
 
 void Exchange::answer(int status, std::string_view reason) {
-  std::array<char, 1024> buffer;
   // A worker that is told to go ends the request as if its time were over; to the visitor the
   // service is what is unavailable.
   const bool stopping = status == 504 && terminate_asked();
-  const std::string_view line = status_text(stopping ? 503 : status);
-  if (stopping) reason = "The service is being stopped.";
-  const auto body = fmt::format_to_n(
-      buffer.data(), buffer.size(),
-      "<!DOCTYPE html>\n<html><head><title>{0}</title></head>\n<body><h1>{0}</h1>\n<p>{1}</p>"
-      "</body></html>\n",
-      line, reason);
-  std::array<char, 256> head;
-  const auto header = fmt::format_to_n(
-      head.data(), head.size(),
-      "Status: {}\r\nContent-Type: text/html; charset=UTF-8\r\nCache-Control: no-store\r\n{}"
-      "Content-Length: {}\r\n\r\n",
-      line, line.starts_with("503") ? "Retry-After: 1\r\n" : "",
-      std::min(body.size, buffer.size()));
-  begin(stopping ? 503 : status, {head.data(), std::min(header.size, head.size())});
-  if (!head_only_) write({buffer.data(), std::min(body.size, buffer.size())});
+  const Page page(stopping ? 503 : status, stopping ? "The service is being stopped." : reason);
+  begin(page.status(), page.header());
+  if (!head_only_) write({page.body().data(), page.body().size()});
 }
 
 steady_clock::time_point Exchange::deadline() const {
@@ -250,6 +252,11 @@ log::LateRequest Exchange::late_request() const {
                                                                          began_)};
 }
 
+void Exchange::note_slow() {
+  told_slow_ = true;
+  pen_.mark(scoreboard::Field::slow_told, 1);
+}
+
 void Exchange::tell_slow(std::span<const std::string> frames) {
   told_slow_ = true;
   if (late_ == nullptr) return;
@@ -258,6 +265,7 @@ void Exchange::tell_slow(std::span<const std::string> frames) {
 }
 
 void Exchange::tell_overdue(std::string_view where) {
+  told_overdue_ = true;
   if (late_ != nullptr) late_->overdue(late_request(), request_id());
   log(log::Level::warning, where);
 }

@@ -19,6 +19,22 @@ namespace fpm::worker {
 
 class LateRequests;
 
+/// A complete answer of our own: a status and one sentence for the visitor. Made in memory of its own.
+class Page {
+ public:
+  Page(int status, std::string_view sentence);
+  int status() const { return status_; }
+  std::string_view header() const { return {head_.data(), head_length_}; }
+  std::string_view body() const { return {body_.data(), body_length_}; }
+
+ private:
+  int status_;
+  std::array<char, 1024> body_;
+  std::size_t body_length_;
+  std::array<char, 256> head_;
+  std::size_t head_length_;
+};
+
 /// A request from the end of its parameters to the last byte of its answer. Reused from request to
 /// request; allocates nothing.
 class Exchange final : public handlers::Exchange {
@@ -87,6 +103,15 @@ class Exchange final : public handlers::Exchange {
   std::string_view script() const { return {script_.data(), script_length_}; }
   std::string_view uri() const { return {uri_.data(), uri_length_}; }
   std::chrono::steady_clock::time_point began() const { return began_; }
+  std::uint16_t id() const { return id_; }
+  bool head_only() const { return head_only_; }
+  /// What logs say of a late request. Async-signal-safe within handle(), as are deadline(), slow_at(),
+  /// begun(), finished(), id(), fd() and request_id().
+  log::LateRequest late_request() const;
+  /// Another process tells that it is slow.
+  void note_slow();
+  /// The handler itself ends it for its time.
+  bool ends_overdue() const { return told_overdue_; }
   /// REQUEST_ID, else HTTP_X_REQUEST_ID; empty if the front sends none.
   std::string_view request_id() const;
   /// A header of the answer by its exact name, as php-fpm looks it up; nothing if there is none.
@@ -96,7 +121,6 @@ class Exchange final : public handlers::Exchange {
   void parse();
   void compose_uri();
   void mark_answer_begun();
-  log::LateRequest late_request() const;
 
   const config::Pool& pool_;
   ScriptOutput output_;
@@ -117,6 +141,7 @@ class Exchange final : public handlers::Exchange {
   bool begun_ = false;
   bool finished_ = false;  // answered completely, while the handler works on
   bool told_slow_ = false;
+  bool told_overdue_ = false;
   bool head_only_ = false;
   int status_ = 0;
   std::uint64_t body_bytes_ = 0;

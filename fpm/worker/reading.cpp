@@ -39,6 +39,7 @@ bool Worker::read_headers() {
     pen.number(Field::connection, static_cast<std::uint64_t>(wire_.fd()));
     pen.number(Field::answer_begun, 0);
     pen.number(Field::slow_told, 0);
+    pen.number(Field::expired_ns, 0);
   });
   pen_.enter(Stage::reading_headers);
   // Only now: a master that looks at once must not take this worker for an idle one.

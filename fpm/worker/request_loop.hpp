@@ -14,6 +14,7 @@
 #include "fpm/worker/lifespan.hpp"
 #include "fpm/worker/log_channel.hpp"
 #include "fpm/worker/signals.hpp"
+#include "fpm/worker/time_limit.hpp"
 #include "fpm/worker/wire.hpp"
 
 namespace fpm::worker {
@@ -44,6 +45,7 @@ class Worker {
         log_channel_(start.channel, pulse_.log_generation, start.log_generation, &slow_log_),
         late_requests_(start.pool, totals_, log_channel_, access_log_, slow_log_),
         status_page_(start.pool, start.board, start.totals, start.listener),
+        time_limit_(start.pool, handler, exchange_, pen_, start.channel, start.wakeup, start.on_end),
         lifespan_(start.pool, scoreboard::monotonic_ns(),
                   scoreboard::realtime_ns() * 6364136223846793005U +
                       static_cast<std::uint64_t>(::getpid()) * 1442695040888963407U) {
@@ -55,6 +57,9 @@ class Worker {
     });
   }
 
+  os::Result<void> prepare() {
+    return handler_.runs_inside() ? time_limit_.install() : os::Result<void>();
+  }
   void serve();
   handlers::Handler& handler() { return handler_; }
 
@@ -85,6 +90,7 @@ class Worker {
     const unsigned retiring = retiring_ ? scoreboard::kRetiringBit : 0U;
     return static_cast<std::uint8_t>(last | retiring);
   }
+  handlers::Outcome execute();
   bool is_stale();
   void measure_wait();
   void record(std::uint64_t now_ns);
@@ -119,6 +125,7 @@ class Worker {
   LogChannel log_channel_;
   LateRequests late_requests_;
   StatusPage status_page_;
+  TimeLimit time_limit_;
   Lifespan lifespan_;
   std::string page_;  // of the status page
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "fpm/log/log.hpp"
+#include "fpm/os/capabilities.hpp"
 #include "fpm/os/limits.hpp"
 #include "fpm/os/process.hpp"
 
@@ -57,6 +58,13 @@ os::Result<void> change_folder(const std::string& folder) {
   return {};
 }
 
+/// `signal` when the master dies; after the change of user, which clears it. A worker gets QUIT, so that
+/// a request under way is finished.
+os::Result<void> end_with_master(const master::WorkerStart& start, int signal) {
+  if (os::set_parent_death_signal(signal, start.master_pid)) return {};
+  return os::Error(ESRCH, "the master has ended");
+}
+
 /// What a change of user would undo, or what would forbid it.
 os::Result<void> confine(const config::Pool& pool) {
   if (pool.process_dumpable) {
@@ -83,12 +91,39 @@ os::Result<void> set_up(const master::WorkerStart& start) {
   if (root) {
     if (auto done = os::become(*start.identity); !done) return done;
   }
-  // QUIT, so that a request under way is finished when the master dies; after the change of user,
-  // which clears it.
-  if (!os::set_parent_death_signal(SIGQUIT, start.master_pid)) {
-    return os::Error(ESRCH, "the master has ended");
-  }
+  if (auto done = end_with_master(start, SIGQUIT); !done) return done;
   return confine(pool);
+}
+
+os::Result<void> set_up_to_load(const master::WorkerStart& start, int signal) {
+  const config::Pool& pool = start.pool;
+  const bool root = start.identity != nullptr;
+  const bool roots_elsewhere = root && !pool.chroot.empty();
+  if (auto done = set_limits(pool); !done) return done;
+  // A nice value stays when its process becomes somebody else.
+  if (auto done = set_scheduling(pool, root); !done) return done;
+  if (!roots_elsewhere) {
+    if (auto done = change_folder(pool.chdir); !done) return done;
+  }
+  if (root) {
+    auto done = roots_elsewhere ? os::become_keeping_chroot(*start.identity)
+                                : os::become(*start.identity);
+    if (!done) return done;
+  }
+  return end_with_master(start, signal);
+}
+
+os::Result<void> enter_place(const master::WorkerStart& start) {
+  if (start.identity == nullptr || start.pool.chroot.empty()) return {};
+  if (auto done = change_root(start.pool.chroot); !done) return done;
+  if (auto done = os::give_up_rights(); !done) return done;
+  return change_folder(start.pool.chdir);
+}
+
+os::Result<void> set_up_loaded(const master::WorkerStart& start) {
+  os::set_title(fmt::format("pool {}", start.pool.name));
+  if (auto done = end_with_master(start, SIGQUIT); !done) return done;
+  return confine(start.pool);
 }
 
 void give_up(int channel, const os::Error& error) {

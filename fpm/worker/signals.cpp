@@ -30,6 +30,7 @@ std::atomic<int> g_unbound{-1};
 std::atomic<scoreboard::Parking*> g_parking{nullptr};
 std::atomic<int> g_slot{-1};
 const std::atomic<std::uint32_t>* g_draining = nullptr;
+std::atomic<void (*)()> g_on_terminate{nullptr};
 
 /// accept() on an unbound socket fails with EINVAL at once.
 void close_to_clients() {
@@ -71,6 +72,7 @@ void on_terminate(int) {
   if (g_busy == 0) os::exit_now(0);
   g_terminate = true;
   g_finish = true;
+  if (void (*const call)() = g_on_terminate) call();
   // Of a worker that waits though it is busy: its handler has something to end in order.
   close_to_clients();
   stop_parking();
@@ -93,6 +95,8 @@ void on_look(int) { stop_parking(); }
 void handle(int signal, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
+  // Where there is such a stack: the application may have used up its own.
+  action.sa_flags = SA_ONSTACK;
   ::sigfillset(&action.sa_mask);
   ::sigaction(signal, &action, nullptr);
 }
@@ -111,6 +115,8 @@ void install_signals(int listener, const std::atomic<std::uint32_t>& draining) {
   // ^C in a terminal reaches the whole foreground group: what it means is for the master to say.
   ::signal(SIGINT, SIG_IGN);
 }
+
+void on_terminate_request(void (*call)()) { g_on_terminate = call; }
 
 void interrupt_terminates() { handle(SIGINT, on_terminate); }
 

@@ -22,6 +22,9 @@ void install_signals(int listener, const std::atomic<std::uint32_t>& draining);
 /// INT does what TERM does, in a worker without a master.
 void interrupt_terminates();
 
+/// TERM calls this too, in its handler, after it has been noted.
+void on_terminate_request(void (*call)());
+
 /// QUIT or TERM arrived.
 bool finish_asked();
 /// TERM arrived: the request under way is to end now.

@@ -13,9 +13,11 @@
 #include "fpm/log/log.hpp"
 #include "fpm/os/process.hpp"
 #include "fpm/os/socket.hpp"
+#include "fpm/worker/life.hpp"
 #include "fpm/worker/queue_wait.hpp"
 #include "fpm/worker/request_loop.hpp"
 #include "fpm/worker/setup.hpp"
+#include "fpm/worker/stand_in.hpp"
 
 namespace fpm::worker {
 
@@ -229,11 +231,16 @@ handlers::Outcome Worker::run(Route route) {
     return {.end = handlers::End::rejected};
   }
   if (is_abandoned()) return {.end = handlers::End::abort};
-  handlers::Outcome outcome = handler_.handle(exchange_);
+  const handlers::Outcome outcome = execute();
   if (!exchange_.begun() && outcome.end != handlers::End::abort) {
     exchange_.answer(502, "The application gave no answer.");
   }
   return outcome;
+}
+
+handlers::Outcome Worker::execute() {
+  const TimeLimit::Watch watch(time_limit_);
+  return handler_.handle(exchange_);
 }
 
 /// How long the request waited before this worker took it, as far as that is known.
@@ -329,6 +336,31 @@ void Worker::record(std::uint64_t now_ns) {
   if (waited_) totals_.queue_wait.record(*waited_);
 }
 
+std::unique_ptr<handlers::Handler> make_handler(const master::WorkerStart& start) {
+  auto handler = start.identity != nullptr ? handlers::make_handler(start.pool, *start.identity)
+                                           : handlers::make_handler(start.pool);
+  if (handler == nullptr) {
+    give_up(start.channel, os::Error(ENOSYS, "this build has no such handler"));
+  }
+  return handler;
+}
+
+namespace {
+
+/// Set-up of a process that loads its application for itself alone.
+os::Result<void> load_alone(const master::WorkerStart& start, handlers::Handler& handler) {
+  if (!handler.preloads()) {
+    if (auto done = set_up(start); !done) return done;
+    return handler.load();
+  }
+  if (auto done = set_up_to_load(start, SIGQUIT); !done) return done;
+  if (auto done = handler.load(); !done) return done;
+  if (auto done = enter_place(start); !done) return done;
+  return set_up_loaded(start);
+}
+
+}  // namespace
+
 void run_worker(const master::WorkerStart& start) {
   log::become_worker(log::WorkerLog::direct, start.pool.name);
   install_signals(start.listener, start.board.pulse().draining);
@@ -338,31 +370,31 @@ void run_worker(const master::WorkerStart& start) {
     alone.emplace();
     interrupt_terminates();
   }
-  // Before the change of user: it may open what that user cannot reach.
-  auto handler = start.identity != nullptr ? handlers::make_handler(start.pool, *start.identity)
-                                           : handlers::make_handler(start.pool);
-  if (auto done = set_up(start); !done) give_up(start.channel, done.error());
-  if (handler == nullptr) {
-    give_up(start.channel, os::Error(ENOSYS, "this build has no such handler"));
-  }
-  handler->set_stop_asked(finish_asked);
-  handler->set_hurry_asked(terminate_asked);
+  // On the heap and never deleted: nothing here is destroyed, the process just ends.
+  handlers::Handler* const handler =
+      start.stand_in ? new StandIn : make_handler(start).release();
+  if (auto done = load_alone(start, *handler); !done) give_up(start.channel, done.error());
+  serve(start, *handler);
+}
+
+void serve(const master::WorkerStart& start, handlers::Handler& handler) {
+  handler.set_stop_asked(finish_asked);
+  handler.set_hurry_asked(terminate_asked);
   std::optional<Busy> gently;
-  if (handler->needs_stop()) gently.emplace();
-  if (auto done = handler->load(); !done) give_up(start.channel, done.error());
-  if (auto done = handler->start(); !done) {
+  if (handler.needs_stop()) gently.emplace();
+  if (auto done = handler.start(); !done) {
     if (finish_asked()) os::exit_now(0);  // no failure: nobody needs it any more
     // Beside an old generation, which goes on, this one fails. Else clients wait: they get an answer, and
     // the handler tries again.
     const auto others = start.board.counts();
     const bool others_serve =
         start.board.pulse().announce.load() == 2 || others.idle + others.active > 0;
-    if (others_serve || !handler->starts_slowly()) give_up(start.channel, done.error());
+    if (others_serve || !handler.starts_slowly()) give_up(start.channel, done.error());
   }
-  // On the heap and never deleted: nothing here is destroyed, the process just ends.
-  auto* worker = new Worker(start, *handler.release());
+  auto* worker = new Worker(start, handler);
+  if (auto done = worker->prepare(); !done) give_up(start.channel, done.error());
   worker->serve();
-  worker->handler().stop();
+  handler.stop();
   if (start.on_end) start.on_end();
   os::exit_now(0);
 }

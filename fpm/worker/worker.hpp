@@ -9,4 +9,8 @@ namespace fpm::worker {
 /// A master::WorkerEntry.
 [[noreturn]] void run_worker(const master::WorkerStart& start);
 
+/// A template's whole life: loads the application, forks workers on order (master/template_entry.hpp).
+/// A master::WorkerEntry.
+[[noreturn]] void run_template(const master::WorkerStart& start);
+
 }  // namespace fpm::worker

@@ -97,11 +97,15 @@ class Fpm(Daemon):
     def workers(self):
         """The pids of the workers, oldest first."""
         return sorted(pid for pid in procs.children(self.pid)
-                      if not is_reporter(pid) and not is_door(pid))
+                      if not is_reporter(pid) and not is_door(pid) and not is_template(pid) and not is_new(pid))
 
     def doors(self):
         """The pids of the doors."""
         return sorted(pid for pid in procs.children(self.pid) if is_door(pid))
+
+    def templates(self):
+        """The pids of the processes that load applications."""
+        return sorted(pid for pid in procs.children(self.pid) if is_template(pid))
 
     def wait_workers(self, count, limit_s=5):
         return procs.wait_until(lambda: len(self.workers()) == count and self.workers(),
@@ -155,6 +159,16 @@ def is_reporter(pid):
 def is_door(pid):
     """A child of the master that speaks HTTP for a pool."""
     return re.match(r"(php-)?fpm(: door| --door)", procs.command_line(pid)) is not None
+
+
+def is_new(pid):
+    """A child of the master that does not say yet what it is."""
+    return ": master process (" in procs.command_line(pid)
+
+
+def is_template(pid):
+    """A child of the master that loads an application and forks workers, as ps has it."""
+    return procs.command_line(pid).startswith(("fpm: template", "php-fpm: template"))
 
 
 def same_process_alive(one):

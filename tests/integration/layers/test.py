@@ -22,7 +22,8 @@ NEVER = {
 PURE = ["fpm/config/config.hpp", "fpm/scoreboard/snapshot.hpp", "fpm/log/level.hpp"]
 # What the master hands to the entry point of a worker, which cli gives it as a function; what it
 # tells the reporter and the doors. The door knows its pool by what it is told alone.
-CONTRACTS = [("worker", "fpm/master/worker_entry.hpp"), ("master", "fpm/reporter/message.hpp"),
+CONTRACTS = [("worker", "fpm/master/worker_entry.hpp"),
+             ("worker", "fpm/master/template_entry.hpp"), ("master", "fpm/reporter/message.hpp"),
              ("master", "fpm/http/message.hpp")]
 # Asio lives in the master and in what starts as a program of its own.
 ASIO = re.compile(r"fpm/(master/|http/|reporter/)")

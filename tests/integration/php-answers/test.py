@@ -177,7 +177,7 @@ def test_a_body_that_is_shorter_or_longer_than_announced(case):
 
 def test_max_execution_time_ends_a_loop(case):
     fpm = php.pool(case, "php_flag[display_errors] = off\n")
-    worker = fpm.workers()
+    worker = fpm.wait_workers(1)
     answer = php.ask(fpm, php.script(case, "set_time_limit(1); while (true);"))
     assert answer.status == 500, answer
     assert b"Maximum execution time of 1 second exceeded" in answer.stderr, answer

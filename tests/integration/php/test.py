@@ -81,7 +81,7 @@ def test_what_is_no_script_gets_php_fpms_answers(case):
 def test_errors_end_one_request_and_not_the_worker(case):
     fpm = php.pool(case, "catch_workers_output = yes\nphp_flag[display_errors] = off\n"
                    "php_admin_value[memory_limit] = 8M\n")
-    worker = fpm.workers()
+    worker = fpm.wait_workers(1)
     for text, message in [
             ("nonsense(((", "PHP Parse error:"),
             ("undefined_function();", "PHP Fatal error:  Uncaught Error: Call to undefined"),
@@ -100,7 +100,7 @@ def test_a_stack_that_overflows_takes_one_worker(case):
     # Without PHP's own limit (8.3): the process dies, and is named with its request.
     fpm = php.pool(case, "php_admin_value[memory_limit] = -1\n"
                    "php_admin_value[zend.assertions] = 0\n")
-    worker, = fpm.workers()
+    worker, = fpm.wait_workers(1)
     path = php.script(case, "class A { function __toString() { return (string)new A; } }\n"
                       "echo new A;")
     try:

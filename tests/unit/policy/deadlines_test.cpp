@@ -98,6 +98,76 @@ TEST_CASE("work that goes on behind a complete answer has a limit only where it 
   CHECK(action_for(pool, working) == DeadlineAction::take_over);
 }
 
+namespace {
+
+/// A module's request that began so long ago.
+Moment inside(std::uint64_t ms_ago) { return at(Stage::executing, ms_ago); }
+
+std::vector<DeadlineAction> actions_for(const Pool& pool, const Moment& moment) {
+  std::vector<DeadlineAction> actions;
+  for (const Overdue& one : plan_deadlines(pool, {&moment, 1}, kNow).overdue) {
+    actions.push_back(one.action);
+  }
+  return actions;
+}
+
+}  // namespace
+
+TEST_CASE("code inside a worker is told that its time is over, taken over if it does not hear, and ended") {
+  using enum DeadlineAction;
+  Pool pool = pool_with(0ms, 2s);
+  pool.handler = config::HandlerKind::module;
+  CHECK(actions_for(pool, inside(1999)).empty());
+  CHECK(actions_for(pool, inside(2000)) == std::vector{tell_over});
+  Moment moment = inside(2050);
+  moment.asked_to_end_ns = kNow - 19 * kMs;
+  CHECK(actions_for(pool, moment).empty());
+  moment.asked_to_end_ns = kNow - 20 * kMs;
+  CHECK(actions_for(pool, moment) == std::vector{take_over});
+  moment.expired_ns = kNow - 99 * kMs;
+  CHECK(actions_for(pool, moment).empty());
+  moment.expired_ns = kNow - 100 * kMs;
+  CHECK(actions_for(pool, moment) == std::vector{end});
+  moment.expired_ns = kNow + 5000 * kMs;  // nonsense
+  CHECK(actions_for(pool, moment).empty());
+  // Elsewhere it has what every worker has.
+  Moment ending = at(Stage::ending, 2099);
+  CHECK(actions_for(pool, ending).empty());
+  ending.request_started_ns -= kMs;
+  CHECK(actions_for(pool, ending) == std::vector{take_over});
+}
+
+TEST_CASE("a late check still asks before it takes over") {
+  Pool pool = pool_with(0ms, 2s);
+  pool.handler = config::HandlerKind::php;
+  const Moment moment = inside(90'000);
+  const DeadlinePlan plan = plan_deadlines(pool, {&moment, 1}, kNow);
+  REQUIRE(plan.overdue.size() == 1);
+  CHECK(plan.overdue[0].action == DeadlineAction::tell_over);
+  CHECK(*plan.next_check_ns == kNow + 20 * kMs);
+}
+
+TEST_CASE("code inside a worker is asked once where it is when it is slow") {
+  using enum DeadlineAction;
+  Pool pool = pool_with(0ms, 2s);
+  pool.handler = config::HandlerKind::module;
+  pool.request_slowlog_timeout = 500ms;
+  CHECK(actions_for(pool, inside(499)).empty());
+  Moment moment = inside(500);
+  CHECK(actions_for(pool, moment) == std::vector{tell_slow});
+  CHECK(*plan_deadlines(pool, {&moment, 1}, kNow).next_check_ns == kNow + 500 * kMs);
+  moment.asked_if_slow = true;
+  CHECK(actions_for(pool, moment).empty());
+  moment.asked_if_slow = false;
+  moment.slow_told = true;
+  CHECK(actions_for(pool, moment).empty());
+  // Both at once, after a pause of the whole machine.
+  CHECK(actions_for(pool, inside(3000)) == std::vector{tell_slow, tell_over});
+  // Workers of other handlers look at that by themselves.
+  pool.handler = config::HandlerKind::cgi;
+  CHECK(actions_for(pool, inside(500)).empty());
+}
+
 TEST_CASE("an idle kept connection is never ended by the limits of requests") {
   const Pool pool = pool_with(1ms, 1ms, 0ms);
   CHECK_FALSE(action_for(pool, kept(900'000)).has_value());
