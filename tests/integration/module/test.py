@@ -384,3 +384,51 @@ def test_four_calls_a_request(case):
            if [re.sub("^(accept|recv|send).*", r"\1", name) for name in calls[begin:end]]
            != ["accept", "recv", "send", "close"]]
     assert len(odd) <= 2, odd
+
+
+@plain_only
+def test_a_module_is_built_out_of_tree_against_an_installation(case):
+    if not shutil.which("pkg-config"):
+        case.skip("pkg-config is not installed")
+    there = case.dir / "destination"
+    subprocess.run(["meson", "install", "-C", case.build, "--destdir", there, "--no-rebuild", "--quiet"], check=True)
+    (found,) = there.rglob("fpm-module.pc")
+    environment = dict(os.environ, PKG_CONFIG_PATH=str(found.parent), PKG_CONFIG_SYSROOT_DIR=str(there))
+    flags = subprocess.run(["pkg-config", "--cflags", "fpm-module"], env=environment, check=True,
+                           capture_output=True, text=True).stdout.split()
+    assert any(str(there) in flag for flag in flags), flags
+    # Alone, in a folder that knows nothing of the sources.
+    tree = case.folder("tree")
+    examples = case.root / "fpm/handlers/module/examples"
+    for name in ("hello.c", "authorizer.c", "echo.cpp"):
+        shutil.copyfile(examples / name, tree / name)
+        compiler = ["cc", "-std=c11"] if name.endswith(".c") else ["c++", "-std=c++20"]
+        subprocess.run([*compiler, "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", *flags, "-o",
+                        name.split(".")[0] + ".so", name], cwd=tree, check=True)
+    fpm = start(case, tree / "hello.so")
+    assert ask(fpm).body == b"hello\n"
+    fpm.stop()
+    fpm = start(case, tree / "echo.so")
+    assert json.loads(ask(fpm).body)["body"]["size"] == 0
+    fpm.stop()
+
+
+@needs_root
+def test_where_the_kernel_refuses_the_connection_the_client_gets_a_reset_by_name(case):
+    # As in a container: without this right a process of another user is out of the master's reach.
+    fpm = start(case, built(case), LIMIT, wrapper=["setpriv", "--bounding-set=-sys_ptrace",
+                                                   "--inh-caps=-sys_ptrace"])
+    with Connection(fpm.address()) as client:
+        client.send(request(params_for("/x?blocked")))
+        try:
+            client.read_answer()
+            raise AssertionError("an answer, though nobody could give it")
+        except (fastcgi.Closed, ConnectionError):
+            pass
+    fpm.wait_line(TERMINATING)
+    fpm.wait_line(r"is killed, its client gets a reset instead of 504 \(.*Operation not permitted")
+    # Those that let signals through need no such right.
+    answer, _ = overrun(fpm, "spin")
+    check_504(answer)
+    assert ask(fpm).body == b"hello\n"
+    fpm.stop()
