@@ -37,7 +37,7 @@ bool Blocking::await(bool for_body) {
   const timespec time = forever ? timespec{} : time_until(wake);
   const int ready = ::ppoll(&client, 1, forever ? nullptr : &time, &blocked.before());
   if (ready > 0) {
-    exchange_.pump();
+    exchange_.pump(client.revents);
     return true;
   }
   const auto now = Clock::now();
@@ -52,7 +52,7 @@ bool Blocking::await(bool for_body) {
 bool Blocking::wait_for_body() {
   while (exchange_.body().empty()) {
     if (exchange_.body_ended() || stop_ != Stop::none) return false;
-    exchange_.pump();  // what has arrived already costs no poll
+    exchange_.pump(POLLIN);  // what has arrived already costs no poll
     if (!exchange_.body().empty() || exchange_.body_ended()) continue;
     if (exchange_.aborted()) {
       stop_ = Stop::client;
@@ -78,16 +78,23 @@ bool Blocking::skip_body() {
 }
 
 bool Blocking::write(std::span<const char> bytes) {
+  // From here on a copy costs more than a system call.
+  constexpr std::size_t kLarge = 32 * 1024;
   while (!bytes.empty()) {
     if (exchange_.aborted() && stop_ == Stop::none) stop_ = Stop::client;
     if (stop_ != Stop::none) return false;
+    if (bytes.size() >= kLarge) {
+      const std::size_t taken = exchange_.write_through(bytes);
+      bytes = bytes.subspan(taken);
+      if (taken > 0 || exchange_.aborted()) continue;
+    }
     const std::size_t size = std::min(exchange_.room(), bytes.size());
     if (size > 0) {
       exchange_.write(bytes.first(size));
       bytes = bytes.subspan(size);
       continue;
     }
-    exchange_.pump();
+    exchange_.pump(POLLOUT);
     if (exchange_.room() == 0 && !exchange_.aborted() && !await(false)) return false;
   }
   return true;
@@ -96,7 +103,7 @@ bool Blocking::write(std::span<const char> bytes) {
 bool Blocking::flush() {
   while (sends()) {
     if (stop_ != Stop::none) return false;
-    exchange_.pump();
+    exchange_.pump(POLLOUT);
     if (sends() && !exchange_.aborted() && !await(false)) return false;
   }
   if (exchange_.aborted() && stop_ == Stop::none) stop_ = Stop::client;

@@ -97,6 +97,14 @@ class Exchange {
   virtual bool likes_one_piece() const { return false; }
   /// Body bytes, at most room(). The caller checks room() first.
   virtual void write(std::span<const char> bytes) = 0;
+  /// A large piece of the body straight from the caller's memory, after all that was written before:
+  /// blocks until the kernel has taken it. Only for handlers that run inside the worker, which a signal
+  /// stops at the deadline. @return how many of the bytes were taken: all; 0 if the client is gone, or it
+  /// cannot be done here.
+  virtual std::size_t write_through(std::span<const char> bytes) {
+    (void)bytes;
+    return 0;
+  }
   /// Text for the front's error log (FCGI_STDERR), held back until the header block is out; what
   /// does not fit is dropped. Empty text does nothing.
   virtual void write_error(std::string_view text) = 0;

@@ -197,6 +197,17 @@ void Exchange::write(std::span<const char> bytes) {
   body_bytes_ += wire_.writer().out({bytes.data(), bytes.size()});
 }
 
+std::size_t Exchange::write_through(std::span<const char> bytes) {
+  assert(begun_);
+  if (gone_) return 0;
+  if (!finished_ && !wire_.send_through(id_, {bytes.data(), bytes.size()})) {
+    gone_ = true;
+    return 0;
+  }
+  if (!finished_) body_bytes_ += bytes.size();
+  return bytes.size();
+}
+
 void Exchange::write_all(std::string_view text) {
   while (!text.empty()) {
     const std::size_t taken = wire_.writer().out(text.substr(0, room()));

@@ -66,6 +66,7 @@ class Exchange final : public handlers::Exchange {
   void begin(int status, std::string_view header_block) override;
   bool begun() const override { return begun_; }
   void write(std::span<const char> bytes) override;
+  std::size_t write_through(std::span<const char> bytes) override;
   void write_error(std::string_view text) override;
   void answer(int status, std::string_view reason) override;
   bool finish_answer(int app_status) override;

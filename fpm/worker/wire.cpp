@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
@@ -98,6 +99,47 @@ Wire::Sent Wire::send() {
   const auto bytes = static_cast<std::size_t>(sent);
   writer_.sent(bytes);
   return bytes == pending.size() ? Sent::all : Sent::partly;
+}
+
+bool Wire::send_through(std::uint16_t id, std::string_view bytes) {
+  constexpr std::size_t kRecords = 32;
+  char heads[kRecords][fcgi::kHeaderSize];
+  std::array<iovec, 2 * kRecords + 1> parts;
+  while (!failed_ && (!bytes.empty() || !writer_.pending().empty())) {
+    const std::string_view waits = writer_.pending();
+    std::size_t count = 0;
+    if (!waits.empty()) parts[count++] = {const_cast<char*>(waits.data()), waits.size()};
+    for (std::size_t i = 0; i < kRecords && !bytes.empty(); ++i) {
+      const std::string_view piece = bytes.substr(0, fcgi::kMaxContent);
+      bytes.remove_prefix(piece.size());
+      fcgi::encode_record_header(fcgi::RecordType::stdout_stream, id, piece.size(), heads[i]);
+      parts[count++] = {heads[i], fcgi::kHeaderSize};
+      parts[count++] = {const_cast<char*>(piece.data()), piece.size()};
+    }
+    failed_ = !send_parts({parts.data(), count});
+    writer_.sent(waits.size());
+  }
+  return !failed_;
+}
+
+/// Blocks until the kernel has all of them. @return false: the peer is gone.
+bool Wire::send_parts(std::span<iovec> parts) {
+  while (!parts.empty()) {
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    const ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EINTR) return false;
+    auto left = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+    while (!parts.empty() && left >= parts.front().iov_len) {
+      left -= parts.front().iov_len;
+      parts = parts.subspan(1);
+    }
+    if (parts.empty()) break;
+    parts.front().iov_base = static_cast<char*>(parts.front().iov_base) + left;
+    parts.front().iov_len -= left;
+  }
+  return true;
 }
 
 bool Wire::send_all(steady_clock::time_point deadline) {

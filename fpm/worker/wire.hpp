@@ -2,9 +2,11 @@
 #pragma once
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <chrono>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "fcgi/parser.hpp"
@@ -56,6 +58,9 @@ class Wire {
   };
   /// One send(2) of what waits, without blocking.
   Sent send();
+  /// Sends all that waits, and `bytes` in STDOUT records of request `id` from where they are, blocking
+  /// until the kernel has them. @return false: the peer is gone.
+  bool send_through(std::uint16_t id, std::string_view bytes);
   /// Sends all that waits, blocking in poll(2) until `deadline` at the latest. @return success.
   bool send_all(std::chrono::steady_clock::time_point deadline);
   /// What is sent from now on is the last of this connection, and close() follows at once: over TCP
@@ -79,8 +84,11 @@ class Wire {
   /// A plain close loses nothing.
   bool all_was_read() const { return failed_ || (parser_.input_ended() && unparsed_.empty()); }
   void drain();
+  bool send_parts(std::span<iovec> parts);
 
-  static constexpr std::size_t kBuffer = 64 * 1024;
+  // As much as a UNIX socket holds, so that a large body takes few calls; pages that nothing was received
+  // into cost nothing.
+  static constexpr std::size_t kBuffer = 256 * 1024;
   // One full record and the largest header block beside it.
   static constexpr std::size_t kOutput = 160 * 1024;
 

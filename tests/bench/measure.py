@@ -15,10 +15,15 @@ import procs
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def workers(master):
+def children(master):
     """Pids of the living children of a master; needs no walk through all of /proc."""
     return [int(word) for word in
             pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+
+
+def workers(master):
+    """Those of them that serve: not a template, which loads an application and forks workers."""
+    return [pid for pid in children(master) if ": template of pool" not in procs.command_line(pid)]
 
 
 def cpu_ns(pids):
@@ -36,7 +41,7 @@ def tree_cpu_s(master):
     """CPU time of a master, its workers, and all workers that it has reaped."""
     fields = pathlib.Path(f"/proc/{master}/stat").read_text().rpartition(")")[2].split()
     reaped = (int(fields[13]) + int(fields[14])) * TICK_S  # cutime and cstime of proc(5)
-    return reaped + cpu_ns([master, *workers(master)]) / 1e9
+    return reaped + cpu_ns([master, *children(master)]) / 1e9
 
 
 def pss_kb(pid):
@@ -47,7 +52,7 @@ def pss_kb(pid):
 
 def pss_mb(master):
     """Memory of a master and its workers, shared pages counted once."""
-    return sum(pss_kb(pid) for pid in [master, *workers(master)]) / 1024
+    return sum(pss_kb(pid) for pid in [master, *children(master)]) / 1024
 
 
 def wait_idle(master, count, but=(), limit_s=60):

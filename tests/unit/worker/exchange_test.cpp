@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 #include <string>
+#include <thread>
 
 #include "fcgi/request.hpp"
 #include "fcgi/response_parser.hpp"
@@ -262,6 +263,50 @@ TEST_CASE("an answer that is finished early is complete, and the connection ends
     f.pool.request_terminate_timeout_track_finished = true;
     CHECK(f.exchange.deadline() < steady_clock::time_point::max());
   }
+}
+
+TEST_CASE("a large piece goes out as it lies there, behind what was written before") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  std::string large;
+  for (int i = 0; i < 3'000'000; ++i) large += static_cast<char>('a' + i % 23);
+  std::string got;
+  std::thread front([&] {
+    // Small pieces: the kernel takes many of the large one.
+    fcgi::ResponseParser parser(7);
+    char buffer[7001];
+    for (;;) {
+      const ssize_t size = ::recv(f.front.get(), buffer, sizeof buffer, 0);
+      if (size <= 0) return;
+      std::string_view input(buffer, static_cast<std::size_t>(size));
+      for (;;) {
+        const auto event = parser.next(input);
+        using Kind = fcgi::ResponseEvent::Kind;
+        if (event.kind == Kind::need_more) break;
+        if (event.kind == Kind::bad || event.kind == Kind::end) return;
+        if (event.kind == Kind::out_bytes) got += event.bytes;
+      }
+    }
+  });
+  f.exchange.begin(200, "A: b\r\n\r\n");
+  f.exchange.write({"first ", 6});
+  CHECK(f.exchange.write_through({large.data(), large.size()}) == large.size());
+  f.exchange.write({" last", 5});
+  f.exchange.end(0);
+  REQUIRE(f.exchange.send_all());
+  front.join();
+  CHECK(got == "A: b\r\n\r\nfirst " + large + " last");
+  CHECK(f.exchange.body_bytes() == large.size() + 11);
+}
+
+TEST_CASE("a large piece for a client that has gone is taken by nobody") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  f.exchange.begin(200, "A: b\r\n\r\n");
+  f.front.reset();
+  const std::string large(1 << 20, 'x');
+  CHECK(f.exchange.write_through({large.data(), large.size()}) == 0);
+  CHECK(f.exchange.aborted());
 }
 
 TEST_CASE("the request after one that was finished early is a new one") {
