@@ -50,7 +50,7 @@ class ScanFolder {
     if (folder.empty()) return;
     if (const char* const given = std::getenv(kName)) before_ = given;
     std::string wanted;
-    std::string_view rest = before_.value_or("");
+    std::string_view rest = before_ ? std::string_view(*before_) : std::string_view();
     for (;;) {
       const std::size_t end = std::min(rest.find(':'), rest.size());
       const std::string_view element = rest.substr(0, end);
@@ -265,7 +265,7 @@ int print_about_php(Print what, const config::PhpStart& start) {
     if (what == Print::modules) {
       print_modules();
     } else {
-      php_print_info(0xFFFFFFFF);
+      php_print_info(-1);  // PHP_INFO_ALL
     }
   }
   zend_end_try();
