@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -232,6 +233,11 @@ class PoolRules {
     if (!good("handler")) return;
     if (pool_.handler == HandlerKind::module && good("module.path") && pool_.module_path.empty()) {
       about("handler", "handler = module needs module.path, the shared object to load");
+    }
+    if (pool_.handler == HandlerKind::module && good("module.path") && !pool_.module_path.empty() &&
+        ::access(pool_.module_path.c_str(), F_OK) != 0) {
+      about("module.path", fmt::format("there is no such file now: {}", os::errno_text(errno)),
+            log::Level::warning);
     }
     if (pool_.handler != HandlerKind::fastcgi) return;
     if (good("fastcgi.command") && pool_.fastcgi_command.empty()) {

@@ -141,7 +141,7 @@ void Master::Loop::look(GenerationId id) {
   if (!running.shrink_pending) shrink(running);
   relieve(running);
   wait_for_clients(running);
-  if (const auto at = running.pool.rest_template(Clock::now())) {
+  if (const auto at = running.pool.check_template(Clock::now())) {
     after(running.rest, *at, [this, id] { look(id); });
   }
   if (running.starting) {

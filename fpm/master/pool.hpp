@@ -110,9 +110,9 @@ class Pool {
   void hear_template(Clock::time_point now, const std::function<bool(pid_t)>& taken);
   /// A process of that number is one of this pool's workers.
   bool has_worker(pid_t pid) const;
-  /// Ends the template of an ondemand pool that has had no worker for template.idle_timeout. @return when
-  /// to ask again; nothing: with the next worker's end.
-  std::optional<Clock::time_point> rest_template(Clock::time_point now);
+  /// Ends the template of an ondemand pool that has had no worker for template.idle_timeout, and one that
+  /// does not do what it was asked for. @return when to ask again; nothing: with the next change.
+  std::optional<Clock::time_point> check_template(Clock::time_point now);
 
   /// A child of the master has ended. @return it was one of this pool's workers, and its slot is
   /// free again, or its template.
@@ -184,9 +184,13 @@ class Pool {
     std::unique_ptr<OutputWatch> output;
     std::optional<scoreboard::ExitCause> asked;  // to end, and why
     bool overdue = false;      // killed for its request's time
-    std::uint64_t asked_if_slow = 0;   // which request, by its start; 0: none
-    std::uint64_t asked_to_end = 0;    // likewise
-    std::uint64_t asked_to_end_ns = 0; // and when
+    struct Asked {
+      std::uint64_t request = 0;  // by its start; 0: none
+      std::uint64_t at_ns = 0;
+    };
+    Asked if_slow;                  // told to look at the time of that request
+    Asked to_end;                   // likewise
+    std::uint64_t slow_here = 0;    // the request that the master has called slow
     std::optional<SetupFailure> failure;
     int given_status = 0;      // what its client got instead of its answer; 0: nothing
     std::optional<Held> held;  // stopped, for its request's time
@@ -216,6 +220,8 @@ class Pool {
   void forget_order(int slot);
   void forget_orders();
   void end_template();
+  void template_failed(Clock::time_point now);
+  std::optional<Clock::time_point> hurry_template(Clock::time_point now);
   bool worker_started(const News& news, Clock::time_point now,
                       const std::function<bool(pid_t)>& taken);
   void template_ended(const os::Exit& exit, Clock::time_point now);
@@ -232,6 +238,7 @@ class Pool {
   void read_reports(Worker& worker);
   void tell_late(Worker& worker, const log::LateReport& report);
   void write_slow(const log::LateReport& report, pid_t pid);
+  void tell_slow_here(Worker& worker, int slot, std::uint64_t request);
   void ask(Worker& worker, const policy::Overdue& overdue);
   void hold(Worker& worker, std::uint64_t request_started_ns, Clock::time_point now);
   bool take_over(Worker& worker, int slot, Clock::time_point now);
@@ -252,6 +259,7 @@ class Pool {
   std::optional<Template> template_;
   std::unique_ptr<OutputWatch> template_output_;
   std::optional<Clock::time_point> template_idle_since_;
+  std::optional<Clock::time_point> template_owes_since_;  // what it was ordered, or to load
   bool template_has_new_logs_ = true;
   int orders_ = 0;  // given to the template, which has not started the worker yet
   int owed_ = 0;    // workers that it is to be asked for when it has done with those

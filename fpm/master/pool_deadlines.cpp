@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "fpm/log/log.hpp"
 #include "fpm/log/slow_log.hpp"
@@ -56,6 +57,9 @@ std::optional<Clock::time_point> Pool::check_deadlines() {
       case policy::DeadlineAction::tell_over:
         ask(worker, overdue);
         break;
+      case policy::DeadlineAction::slow_here:
+        tell_slow_here(worker, overdue.slot, overdue.request_started_ns);
+        break;
       case policy::DeadlineAction::end:
         read_reports(worker);
         os::kill_groups_of(worker.pid);
@@ -82,12 +86,13 @@ std::vector<scoreboard::Moment> Pool::moments() {
   for (int slot = 0; slot < board_.slots(); ++slot) {
     auto& worker = slots_[static_cast<std::size_t>(slot)];
     if (!worker || worker->overdue || worker->held) continue;
-    if (worker->asked_if_slow != 0 || worker->asked_to_end != 0) read_reports(*worker);
+    if (worker->if_slow.request != 0 || worker->to_end.request != 0) read_reports(*worker);
     scoreboard::Moment moment = board_.moment(slot);
     const std::uint64_t request = moment.request_started_ns;
-    moment.asked_if_slow = request != 0 && worker->asked_if_slow == request;
-    if (request != 0 && worker->asked_to_end == request) {
-      moment.asked_to_end_ns = worker->asked_to_end_ns;
+    if (request != 0) {
+      if (worker->if_slow.request == request) moment.asked_if_slow_ns = worker->if_slow.at_ns;
+      if (worker->to_end.request == request) moment.asked_to_end_ns = worker->to_end.at_ns;
+      moment.slow_told = moment.slow_told || worker->slow_here == request;
     }
     moments.push_back(moment);
   }
@@ -97,12 +102,9 @@ std::vector<scoreboard::Moment> Pool::moments() {
 /// A worker whose code runs inside it looks at the time of its request, once for each reason: a signal
 /// that it blocks would be queued again and again.
 void Pool::ask(Worker& worker, const policy::Overdue& overdue) {
-  if (overdue.action == policy::DeadlineAction::tell_slow) {
-    worker.asked_if_slow = overdue.request_started_ns;
-  } else {
-    worker.asked_to_end = overdue.request_started_ns;
-    worker.asked_to_end_ns = scoreboard::monotonic_ns();
-  }
+  const bool slow = overdue.action == policy::DeadlineAction::tell_slow;
+  (slow ? worker.if_slow : worker.to_end) = {overdue.request_started_ns,
+                                             scoreboard::monotonic_ns()};
   signal(worker, time_signal());
 }
 
@@ -153,11 +155,14 @@ std::string_view told_client(log::LateReport::Answer answer) {
 }  // namespace
 
 void Pool::tell_late(Worker& worker, const log::LateReport& report) {
+  const bool slow = report.lateness == log::Lateness::slow;
+  // It blocked the signal for a while, and has been told of meanwhile.
+  if (slow && std::exchange(worker.slow_here, 0) != 0) return;
   log::LateRequest request = report.request;
   request.pid = worker.pid;
   log::write_about(log::Level::warning, {.pool = config().name, .request_id = report.request_id},
                    log::late_line(request, report.lateness));
-  if (report.lateness == log::Lateness::slow) {
+  if (slow) {
     totals().slow.fetch_add(1, std::memory_order_relaxed);
     write_slow(report, worker.pid);
     return;
@@ -169,9 +174,25 @@ void Pool::tell_late(Worker& worker, const log::LateReport& report) {
     where += where.empty() ? "it was in " : " < ";
     where += frame;
   }
-  if (where.empty()) where = "it was in pid " + os::whereabouts(worker.pid);
+  if (where.empty()) where = log::printable(os::whereabouts(worker.pid));
   log::in_pool(log::Level::warning, config().name, "child {} is ended with that request, {}: {}",
                worker.pid, told_client(report.answer), where);
+}
+
+/// A slow request whose worker does not hear signals, as the slot and /proc show it.
+void Pool::tell_slow_here(Worker& worker, int slot, std::uint64_t request) {
+  const auto seen = board_.worker(slot, scoreboard::monotonic_ns());
+  if (seen) {
+    tell_late(worker, {.lateness = log::Lateness::slow,
+                       .request = {.pid = worker.pid,
+                                   .script = seen->script,
+                                   .method = seen->method,
+                                   .uri = seen->uri,
+                                   .query = seen->query,
+                                   .taken = seen->request_duration},
+                       .request_id = seen->request_id});
+  }
+  worker.slow_here = request;
 }
 
 void Pool::write_slow(const log::LateReport& report, pid_t pid) {

@@ -10,6 +10,7 @@
 #include "fpm/log/log.hpp"
 #include "fpm/log/new_logs.hpp"
 #include "fpm/master/pool.hpp"
+#include "fpm/os/child.hpp"
 #include "fpm/os/fd_passing.hpp"
 #include "fpm/os/sibling.hpp"
 
@@ -21,6 +22,11 @@ namespace {
 constexpr int kMostOrders = 100;
 /// How much is taken from a template in one pass of the loop.
 constexpr int kMostNews = 2 * kMostOrders;
+
+/// How long a template may take to load its application, and to make a worker. An application that fills a
+/// cache first may need its time.
+constexpr std::chrono::seconds kLoadPatience{120};
+constexpr std::chrono::seconds kOrderPatience{20};
 
 bool passes(int code) {
   return code == EAGAIN || code == ETOOMANYREFS || code == ENOBUFS || code == ENOMEM;
@@ -127,12 +133,14 @@ void Pool::end_template() {
   template_.reset();
   template_output_.reset();
   template_idle_since_.reset();
+  template_owes_since_.reset();
 }
 
 void Pool::hear_template(Clock::time_point now, const std::function<bool(pid_t)>& taken) {
   for (int i = 0; template_ && i < kMostNews; ++i) {
     const auto news = template_->next();
     if (!news) return;
+    template_owes_since_.reset();
     if (news->kind == News::Kind::loaded) {
       log::in_pool(log::Level::debug, config().name, "template {} has loaded the application",
                    template_->pid());
@@ -143,7 +151,7 @@ void Pool::hear_template(Clock::time_point now, const std::function<bool(pid_t)>
                    "ended",
                    template_->pid(), news->pid);
       end_template();
-      start_failed(now);
+      template_failed(now);
     }
   }
 }
@@ -199,9 +207,7 @@ void Pool::template_ended(const os::Exit& exit, Clock::time_point now) {
   }
   template_->ended();
   end_template();
-  if (!failed) return;
-  start_failed(now);
-  put_stand_in(now);
+  if (failed) template_failed(now);
 }
 
 std::optional<int> Pool::stand_in() const {
@@ -234,7 +240,9 @@ void Pool::dismiss_stand_in() {
   signal(worker, SIGQUIT);
 }
 
-std::optional<Clock::time_point> Pool::rest_template(Clock::time_point now) {
+std::optional<Clock::time_point> Pool::check_template(Clock::time_point now) {
+  if (orders_ > 0) return hurry_template(now);
+  template_owes_since_.reset();
   const std::chrono::milliseconds timeout = config().template_idle_timeout;
   const bool may_go = config().pm == config::ProcessManager::ondemand && timeout.count() > 0;
   if (!template_ || !may_go || workers_ > 0 || owed_ > 0) {
@@ -248,6 +256,28 @@ std::optional<Clock::time_point> Pool::rest_template(Clock::time_point now) {
                template_->pid(), timeout.count());
   end_template();
   return std::nullopt;
+}
+
+/// Workers are wanted, and it still loads, or does not answer. Every answer begins a new wait.
+std::optional<Clock::time_point> Pool::hurry_template(Clock::time_point now) {
+  if (!template_owes_since_) template_owes_since_ = now;
+  const Clock::time_point end =
+      *template_owes_since_ + (template_->loaded() ? kOrderPatience : kLoadPatience);
+  if (now < end) return end;
+  log::in_pool(log::Level::error, config().name, "template {} {} within {} s, it is ended: {}",
+               template_->pid(),
+               template_->loaded() ? "made no worker" : "did not load the application",
+               std::chrono::duration_cast<std::chrono::seconds>(now - *template_owes_since_).count(),
+               log::printable(os::whereabouts(template_->pid())));
+  end_template();
+  template_failed(now);
+  return std::nullopt;
+}
+
+/// No worker comes of it.
+void Pool::template_failed(Clock::time_point now) {
+  start_failed(now);
+  put_stand_in(now);
 }
 
 /// The template has the logs that are open now, or nobody is there to read them.

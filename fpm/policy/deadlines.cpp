@@ -48,18 +48,20 @@ std::optional<Bound> next_bound_inside(const config::Pool& pool, const Moment& m
     bound = Bound{began + ns(pool.request_terminate_timeout), DeadlineAction::tell_over};
   }
   const bool may_be_slow = pool.request_slowlog_timeout.count() > 0 && !moment.slow_told &&
-                           !moment.asked_if_slow && moment.asked_to_end_ns == 0;
-  const std::uint64_t slow_at = began + ns(pool.request_slowlog_timeout);
-  if (may_be_slow && (!bound || slow_at < bound->at_ns)) {
-    bound = Bound{slow_at, DeadlineAction::tell_slow};
-  }
-  return bound;
+                           moment.asked_to_end_ns == 0;
+  if (!may_be_slow) return bound;
+  const Bound slow = moment.asked_if_slow_ns == 0
+                         ? Bound{began + ns(pool.request_slowlog_timeout), DeadlineAction::tell_slow}
+                         : Bound{moment.asked_if_slow_ns + ns(kGiveUp), DeadlineAction::slow_here};
+  return !bound || slow.at_ns < bound->at_ns ? slow : bound;
 }
 
 /// What the worker is like once it has been told.
 bool is_told(Moment& moment, DeadlineAction action, std::uint64_t now_ns) {
   if (action == DeadlineAction::tell_slow) {
-    moment.asked_if_slow = true;
+    moment.asked_if_slow_ns = now_ns;
+  } else if (action == DeadlineAction::slow_here) {
+    moment.slow_told = true;
   } else if (action == DeadlineAction::tell_over) {
     moment.asked_to_end_ns = now_ns;
   } else {

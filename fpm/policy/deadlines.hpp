@@ -17,6 +17,7 @@ enum class DeadlineAction {
   take_over,  ///< the worker did not end an overdue request: the master answers it and kills
   // Of handlers whose code runs in the worker itself (config::runs_inside).
   tell_slow,  ///< the worker is to say where the request is
+  slow_here,  ///< it does not hear: the master says what it sees
   tell_over,  ///< the worker is to give the request up: answer, and stand still
   end,        ///< it has: its client had the time to take the answer, and it is killed
 };
@@ -38,8 +39,8 @@ struct DeadlinePlan {
 /// How long after request_terminate_timeout the master waits for a handler that ends its requests
 /// by itself.
 inline constexpr std::chrono::milliseconds kTerminateGrace{100};
-/// How long a worker whose code runs inside it has from tell_over until it has given up: signals may be
-/// blocked there.
+/// How long a worker whose code runs inside it has from tell_over until it has given up, and from tell_slow
+/// until it has said so: signals may be blocked there.
 inline constexpr std::chrono::milliseconds kGiveUp{20};
 /// From then to its end: a client that still sends would lose the answer by the reset.
 inline constexpr std::chrono::milliseconds kFarewell{100};

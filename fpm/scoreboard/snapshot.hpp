@@ -96,9 +96,9 @@ struct Moment {
   bool answered = false;                 ///< its client has the whole answer, the handler works on
   bool slow_told = false;
   std::uint64_t expired_ns = 0;          ///< when its worker gave the request up; 0: it has not
-  // What the master adds: whether, and when, it told the worker to look at the time of the request.
-  bool asked_if_slow = false;
-  std::uint64_t asked_to_end_ns = 0;     ///< 0: not yet
+  // What the master adds: when it told the worker to look at the time of the request; 0: not yet.
+  std::uint64_t asked_if_slow_ns = 0;
+  std::uint64_t asked_to_end_ns = 0;
 };
 
 struct PoolSnapshot {

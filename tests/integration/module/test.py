@@ -244,6 +244,17 @@ def test_a_slow_request_is_logged_with_its_stack_and_goes_on(case):
     fpm.stop()
 
 
+def test_a_slow_request_that_blocks_signals_is_logged_by_the_master(case):
+    fpm = start(case, built(case), ONE + "slowlog = {dir}/slow.log\nrequest_slowlog_timeout = 200ms\n"
+                "request_terminate_timeout = 700ms\n")
+    check_504(ask(fpm, "blocked"))
+    text = (case.dir / "slow.log").read_text()
+    assert re.fullmatch(r"\n\[.*\]  \[pool www\] pid \d+\nscript_filename = \S+naughty.so\n"
+                        r"\[0x0{16}\] pid \d+ .*\n", text), text
+    assert len(fpm.find("executing too slow")) == 1
+    fpm.stop()
+
+
 def test_a_crash_an_exit_and_a_failure_cost_one_request(case):
     fpm = start(case, built(case), "catch_workers_output = yes\n")
     for query in ("crash", "exit"):

@@ -184,6 +184,7 @@ def test_a_module_that_is_not_there_and_then_is(case):
     path = case.dir / "late.so"
     fpm = check_failure(case, f"module.path = {path}\n",
                         rf"cannot load the application: module {path}: .*cannot open shared object file")
+    assert fpm.find(r'WARNING: .*module.path = ".*late.so": there is no such file now: No such file')
     saying(case, "here", "late.so")
     procs.wait_until(lambda: ask(fpm).body == b"here", "it serves", 10)
     procs.wait_until(lambda: len(fpm.workers()) == 2, "the stand-in has gone")

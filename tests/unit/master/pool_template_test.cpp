@@ -174,7 +174,9 @@ TEST_CASE("a template that names no child of ours, or one that is known, is ende
     f.hear();
     CHECK(f.pool->template_pid() == 0);
     CHECK(f.spawner.sent == std::vector<std::pair<pid_t, int>>{{liar, SIGKILL}});
-    CHECK(f.pool->workers() == (lie == 1 ? 1 : 0));
+    // A worker that was there serves on; without one a stand-in answers.
+    CHECK(f.pool->workers() == 1);
+    CHECK(f.spawner.stand_ins.size() == (lie == 1 ? 0 : 1));
     CHECK(Fixture::is_closed(orders[1]));
     CHECK(f.pool->retry_at().has_value());
   }
@@ -262,10 +264,30 @@ TEST_CASE("more workers than orders fit into a channel come one crowd after the 
   CHECK(all >= 250);
 }
 
+TEST_CASE("a template that does not get on is ended, and clients are not left waiting") {
+  for (const bool loaded : {false, true}) {
+    CAPTURE(loaded);
+    Fixture f;
+    f.look();
+    const auto orders = f.asked();
+    if (loaded) f.tell({.kind = News::Kind::loaded});
+    f.hear();
+    const auto end = f.pool->check_template(f.now);
+    REQUIRE(end.has_value());
+    CHECK(*end == f.now + (loaded ? 20s : 120s));
+    const pid_t process = f.pool->template_pid();
+    f.now = *end;
+    CHECK_FALSE(f.pool->check_template(f.now).has_value());
+    CHECK(f.pool->template_pid() == 0);
+    CHECK(f.spawner.sent == std::vector<std::pair<pid_t, int>>{{process, SIGKILL}});
+    CHECK(f.spawner.stand_ins.size() == 1);
+  }
+}
+
 TEST_CASE("only an idle ondemand pool gives its template up") {
   Fixture f(config::ProcessManager::ondemand);
   f.pool->start(f.now, 1000, 1);
-  CHECK_FALSE(f.pool->rest_template(f.now).has_value());  // a worker is on its way
+  CHECK(*f.pool->check_template(f.now) == f.now + 120s);  // a worker is on its way
   const auto orders = f.asked();
   REQUIRE(orders.size() == 1);
   const Child child;
@@ -274,11 +296,11 @@ TEST_CASE("only an idle ondemand pool gives its template up") {
   f.hear();
   f.pool->board().pen(orders[0].order.slot).enter(Stage::accepting);
   CHECK(f.pool->reap({child.pid, 0}, f.now));
-  const auto end = f.pool->rest_template(f.now);
+  const auto end = f.pool->check_template(f.now);
   REQUIRE(end.has_value());
   CHECK(*end == f.now + 100ms);
   CHECK(f.pool->template_pid() != 0);
   f.now += 101ms;
-  CHECK_FALSE(f.pool->rest_template(f.now).has_value());
+  CHECK_FALSE(f.pool->check_template(f.now).has_value());
   CHECK(f.pool->template_pid() == 0);
 }

@@ -155,10 +155,12 @@ TEST_CASE("code inside a worker is asked once where it is when it is slow") {
   CHECK(actions_for(pool, inside(499)).empty());
   Moment moment = inside(500);
   CHECK(actions_for(pool, moment) == std::vector{tell_slow});
-  CHECK(*plan_deadlines(pool, {&moment, 1}, kNow).next_check_ns == kNow + 500 * kMs);
-  moment.asked_if_slow = true;
+  CHECK(*plan_deadlines(pool, {&moment, 1}, kNow).next_check_ns == kNow + 20 * kMs);
+  moment.asked_if_slow_ns = kNow - 19 * kMs;
   CHECK(actions_for(pool, moment).empty());
-  moment.asked_if_slow = false;
+  moment.asked_if_slow_ns = kNow - 20 * kMs;  // it does not hear
+  CHECK(actions_for(pool, moment) == std::vector{slow_here});
+  moment.asked_if_slow_ns = 0;
   moment.slow_told = true;
   CHECK(actions_for(pool, moment).empty());
   // Both at once, after a pause of the whole machine.
