@@ -19,6 +19,7 @@ OURS = {
     "fastcgi.ready_timeout", "request_retry", "php.version", "php.root",
     "php.ini_parameters", "status.listen", "status.user",
     "status.allowed_clients", "status.ready_queue", "status.ready_wait",
+    "module.path", "template", "template.idle_timeout",
 }
 
 # A default that differs on purpose: php-fpm's 0 cuts every request on reload.

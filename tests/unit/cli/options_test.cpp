@@ -126,7 +126,7 @@ TEST_CASE("fpm(8) has every option of the usage") {
   std::istringstream words(usage("fpm"));
   int options = 0;
   for (std::string word; words >> word;) {
-    if (word.substr(0, 2) != "--") continue;
+    if (word.substr(0, 2) != "--" || word == "--help).") continue;  // of serve
     CAPTURE(word);
     ++options;
     CHECK(text.find("fB" + word + "fR") != std::string::npos);
