@@ -19,7 +19,7 @@ namespace {
 
 /// A board whose first `in_accept` slots wait in accept and whose next `parked` are parked.
 Board board_with(int in_accept, int parked) {
-  Board board = std::move(*Board::create(40));
+  Board board = Board::create(40).value();
   for (int slot = 0; slot < in_accept + parked; ++slot) {
     board.pulse().spare.fetch_add(1);
     board.pen(slot).enter(Stage::accepting, slot < in_accept ? std::uint8_t{0} : kParkedBit);
@@ -31,7 +31,7 @@ Board board_with(int in_accept, int parked) {
 }  // namespace
 
 TEST_CASE("a small pool parks nobody") {
-  const Board board = std::move(*Board::create(2 * kMostInAccept));
+  const Board board = Board::create(2 * kMostInAccept).value();
   board.pulse().spare = 2 * kMostInAccept;
   CHECK_FALSE(board.parking().has_too_many());
 }
@@ -98,7 +98,7 @@ TEST_CASE("the master mends a count that is wrong, and bytes that are none") {
 TEST_CASE("nobody is forgotten while many come and go") {
   constexpr int kWorkers = 32;
   constexpr int kRounds = 300;
-  Board board = std::move(*Board::create(kWorkers));
+  Board board = Board::create(kWorkers).value();
   std::atomic<int> tickets{kWorkers * kRounds};
   std::vector<std::thread> workers;
   for (int slot = 0; slot < kWorkers; ++slot) {
