@@ -194,6 +194,16 @@ Usage measure() {
 
 }  // namespace
 
+/// PHP's start of a request. Its timer for the input (max_input_time) is a system call that a request
+/// without a body can do without: the one for the script is set when that begins.
+bool begin_request() {
+  const zend_long limit = PG(max_input_time);
+  if (SG(request_info).content_length == 0 && limit > 0) PG(max_input_time) = 0;
+  const bool begun = php_request_startup() == SUCCESS;
+  if (PG(max_input_time) == 0) PG(max_input_time) = limit;
+  return begun;
+}
+
 void start_measuring() { (void)measure(); }
 
 Outcome execute(Request& request, const config::Pool& pool) {
@@ -204,7 +214,7 @@ Outcome execute(Request& request, const config::Pool& pool) {
     take_ini_parameter(request, "PHP_VALUE", ZEND_INI_USER);
     take_ini_parameter(request, "PHP_ADMIN_VALUE", ZEND_INI_SYSTEM);
   }
-  const bool started = php_request_startup() == SUCCESS;
+  const bool started = begin_request();
   if (started) run_script(request, pool);
   const bool failed = EG(exit_status) == 255;
   exchange.set_usage(measure());
