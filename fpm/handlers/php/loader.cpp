@@ -43,7 +43,6 @@ class Loader final : public Handler {
 
   bool preloads() const override { return true; }
   bool runs_inside() const override { return true; }
-  bool takes_data() const override { return true; }
   os::Result<void> load() override {
     const auto plugin = load_plugin(pool_.php_library, file_.get());
     if (plugin.has_error()) return plugin.error();

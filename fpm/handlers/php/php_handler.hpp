@@ -13,8 +13,6 @@ class PhpHandler final : public Handler {
 
   bool preloads() const override { return true; }
   bool runs_inside() const override { return true; }
-  /// php-fpm runs its script for every role; what follows the body is not read.
-  bool takes_data() const override { return true; }
   os::Result<void> load() override;
   os::Result<void> start() override;
   Outcome handle(Exchange& exchange) override;
