@@ -3,8 +3,8 @@
 //
 // The channel is a SOCK_SEQPACKET socket. The master sends Orders, each with the descriptors of the
 // worker that is wanted, and new logs (log/new_logs.hpp); the template answers with News, or once with a
-// SetupFailure. The new worker waits for a Go on its own channel: until the master knows its pid it does
-// nothing, and it ends with that channel, so that an order can be forgotten at any time.
+// SetupFailure. The new worker sets itself up and waits for a Go on its own channel: it does not start
+// before the master knows its pid, and it ends with that channel, so that an order can be forgotten at any time.
 #pragma once
 
 #include <cstdint>

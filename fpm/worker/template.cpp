@@ -139,7 +139,6 @@ void TemplateProcess::become_worker(const master::Order& order, os::Packet& pack
   packet.fds[1].reset();
   packet.fds[2].reset();
   const int channel = packet.fds[0].release();
-  wait_for_go(channel);
   log::become_worker(log::WorkerLog::direct, start_.pool.name);
   // Never deleted: the process just ends.
   auto* const start = new master::WorkerStart(start_);
@@ -148,6 +147,7 @@ void TemplateProcess::become_worker(const master::Order& order, os::Packet& pack
   start->log_generation = log_generation_;
   install_signals(start->listener, start->board.pulse().draining);
   if (auto done = set_up_loaded(*start); !done) give_up(channel, done.error());
+  wait_for_go(channel);
   worker::serve(*start, handler_);
 }
 

@@ -100,8 +100,7 @@ def cold_and_warm(plan, count):
             up[subject] = stack.enter_context(plan.bench.server(kind, pools))
         for _ in range(1 if plan.brief else 4 * plan.rounds):
             for subject, server in up.items():
-                own = 1 if subject in ("fpm php", "fpm module") and seen[subject] else 0  # the template
-                measure.wait_idle(server.pid, own)
+                measure.wait_idle(server.pid, 0)
                 words = hello(plan, "php-fpm" if "php" in subject else "fpm")
                 times = [plan.bench.load(server.address("p0"), "-n", 1, "-c", 1, *words)
                          ["latency_us"]["max"] / 1000 for _ in range(4)]
@@ -231,6 +230,7 @@ def timeout(plan):
         for subject, (kind, more) in plan.scripted().items():
             with plan.bench.server(kind, {"www": lines + more}) as server:
                 script = plan.bench.script("php-fpm" if "php" in subject else kind, 10000)
+                measure.wait_idle(server.pid, 1)
                 seen[subject].append(time_out(server, fastcgi.params_for("/slow", script)))
     for subject, results in seen.items():
         table.add(subject, table.figure("heard", subject, [took for took, _ in results], "ms", 0),
