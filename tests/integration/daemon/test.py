@@ -175,6 +175,7 @@ def test_a_pid_file_that_cannot_be_written_is_a_refusal(case):
     assert done.returncode == 78, done
     assert str(fpm.pid_file) in done.stderr, done
     assert not os.path.exists(fpm.socket), "the socket was left behind"
+    procs.wait_until(lambda: not procs.descendants(os.getpid()), "the end of its other half")
 
 
 def test_a_second_instance_is_refused_and_the_first_serves_on(case):

@@ -211,11 +211,11 @@ def test_it_is_the_pools_user_and_holds_nothing_of_the_master(case):
         http.scripts = extension
         env[PASSWORD] = tops3cret
     """)
+    assert b"PASSWORD=tops3cret" in curl(door, path="/run.cgi")[2]  # it serves: it is set up
     [pid] = door.fpm.doors()
     status = open(f"/proc/{pid}/status", encoding="utf-8").read()
     assert "\nUid:\t33\t33\t33\t33\n" in status and "\nCapEff:\t0000000000000000\n" in status
     assert b"tops3cret" not in open(f"/proc/{pid}/environ", "rb").read()
-    assert b"PASSWORD=tops3cret" in curl(door, path="/run.cgi")[2]
 
 
 def test_pages_of_the_pool_are_for_this_machine(case):
