@@ -17,6 +17,7 @@
 #include "fpm/config/describe.hpp"
 #include "fpm/config/load.hpp"
 #include "fpm/handlers/handler.hpp"
+#include "fpm/handlers/php/loader.hpp"
 #include "fpm/log/access_format.hpp"
 #include "fpm/log/log.hpp"
 #include "fpm/master/descriptors.hpp"
@@ -241,6 +242,13 @@ int run_in_background(config::Config config, os::InheritedSockets inherited,
   return status;
 }
 
+config::PhpStart php_start(const Options& options) {
+  return {.ini = options.php_ini,
+          .no_ini = options.no_php_ini,
+          .extended_info = options.extended_info,
+          .defines = options.defines};
+}
+
 config::LoadOptions load_options(const Options& options) {
   config::LoadOptions load;
   load.prefix = options.prefix;
@@ -249,10 +257,8 @@ config::LoadOptions load_options(const Options& options) {
   load.allow_root = options.allow_root;
   load.as_php_fpm = options.program.php_fpm;
   load.only_test = options.test > 0;
-  load.php_start = {.ini = options.php_ini,
-                    .no_ini = options.no_php_ini,
-                    .extended_info = options.extended_info,
-                    .defines = options.defines};
+  load.php_start = php_start(options);
+  load.php_version = options.program.php_version;
   load.check_access_format = [](std::string_view format) {
     return log::check_access_format(format);
   };
@@ -328,6 +334,19 @@ int serve_folder(const std::vector<std::string>& arguments, const std::string& n
   return run_master(std::move(loaded.config), {}, std::move(surroundings), false, true);
 }
 
+/// -i, -m, and for php-fpm -v: PHP answers.
+int tell_about_php(const Options& options) {
+  using handlers::php::Print;
+  const Print what = options.version    ? Print::version
+                     : options.php_info ? Print::info
+                                        : Print::modules;
+  const auto told = handlers::php::tell_about_php(what, options.program.php_version,
+                                                  php_start(options));
+  if (told) return *told;
+  fmt::print("{}", no_php_answer(told.error().what));
+  return options.program.php_fpm ? kExitInternal : kExitOk;
+}
+
 /// Descriptors 0, 1 and 2 exist, so that nothing else can ever take their numbers.
 void fill_stdio() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
@@ -355,14 +374,11 @@ int main(int argc, char** argv) {
     fmt::print("{}", usage(name, program));
     return kExitOk;
   }
-  if (options.version) {
+  if (options.version && !program.php_fpm) {
     fmt::print("fpm {}\n", FPM_VERSION);
     return kExitOk;
   }
-  if (options.php_info || options.php_modules) {
-    fmt::print("{}", no_php_answer());
-    return kExitOk;
-  }
+  if (options.version || options.php_info || options.php_modules) return tell_about_php(options);
   // Not const: a new worker overwrites what of its copy is not its pool's.
   config::Loaded loaded;
   {

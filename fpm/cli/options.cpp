@@ -157,9 +157,8 @@ std::string usage(const std::string& name, const Program& program) {
   return text.str();
 }
 
-std::string no_php_answer() {
-  return fmt::format("fpm {}: this build has no PHP handler, so there is no PHP to tell about\n",
-                     FPM_VERSION);
+std::string no_php_answer(const std::string& why) {
+  return fmt::format("fpm {}: there is no PHP to tell about: {}\n", FPM_VERSION, why);
 }
 
 }  // namespace fpm::cli

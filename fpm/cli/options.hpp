@@ -54,9 +54,9 @@ Options parse_options(const std::vector<std::string>& arguments, const Program& 
 /// The text of -h; its first line begins with "Usage: ". `name`: as the program was called.
 std::string usage(const std::string& name, const Program& program = {});
 
-/// The text of -i and -m in a program without PHP; the exit status is 0 all the same, because
-/// scripts ask for both without wanting an answer.
-std::string no_php_answer();
+/// The text of -i and -m without PHP, with the reason; the exit status of fpm is 0 all the same,
+/// because scripts ask for both without wanting an answer.
+std::string no_php_answer(const std::string& why);
 
 /// SYSCONFDIR/fpm/fpm.conf, or with a prefix PREFIX/etc/fpm/fpm.conf. For php-fpm the file that the
 /// php-fpm of the system reads, of the version in the name, or PREFIX/etc/php-fpm.conf.

@@ -64,6 +64,7 @@ class Loader {
     Pool pool = default_pool(name);
     pool.place = entry.place;
     pool.php_start = options_.php_start;
+    pool.php_version = options_.php_version;
     if (options_.as_php_fpm) pool.handler = HandlerKind::php;
     positions_.emplace(lower_case(name), out_.config.pools.size());
     out_.config.pools.push_back(std::move(pool));

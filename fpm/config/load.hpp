@@ -32,8 +32,9 @@ struct LoadOptions {
   bool as_php_fpm = false;
   /// Nothing is going to start (option --test).
   bool only_test = false;
-  /// For PHP, in every pool.
+  /// For PHP, in every pool; and the pools' php.version where they have none.
   PhpStart php_start;
+  std::string php_version;
   /// Finds what a pool's handler is made of (Pool::php_library). @return what is missing and what would
   /// do, in one line; empty: nothing. Unset: nothing is looked for (who loads it lives in another room).
   std::function<std::string(Pool& pool)> find_handler;

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "fpm/handlers/php/extension.hpp"
 #include "fpm/handlers/php/ini.hpp"
@@ -128,7 +130,8 @@ bool start_php(const config::PhpStart& start, const std::string& entries) {
   // After sapi_startup(), which clears ini_entries.
   g_sapi.ini_entries = kept(entries);
   g_sapi.php_ini_ignore = start.no_ini ? 1 : 0;
-  g_sapi.php_ini_path_override = kept(ini_path(start));
+  const bool looks = !start.no_ini || !start.ini.empty();
+  g_sapi.php_ini_path_override = looks ? kept(ini_path(start)) : nullptr;
   g_sapi.executable_location = kept(program_path());
   g_register_extensions = php_register_internal_extensions_func;
   php_register_internal_extensions_func = register_extensions;
@@ -212,12 +215,28 @@ std::string_view powered_by() {
 
 namespace {
 
-int print_version() {
-  print_without_request(true);
-  fmt::print("PHP {} ({}) (built: {} {})\nCopyright (c) The PHP Group\n", PHP_VERSION, g_sapi.name,
-             __DATE__, __TIME__);
-  fmt::print("{}", get_zend_version());
-  return 0;
+/// The rest of the line of phpinfo() that begins so.
+std::string_view value_of(std::string_view info, std::string_view name) {
+  const std::size_t line = info.find(name);
+  if (line == info.npos) return {};
+  const std::size_t begin = line + name.size();
+  return info.substr(begin, info.find('\n', begin) - begin);
+}
+
+void print_version(std::string_view info) {
+  fmt::print("PHP {} ({}) (built: {})\nCopyright (c) The PHP Group\n{}", PHP_VERSION, g_sapi.name,
+             value_of(info, "\nBuild Date => "), get_zend_version());
+}
+
+/// The library shows the folder that is built into it, which is not where it looks.
+void print_info(std::string info) {
+  constexpr std::string_view kFolder = "\nConfiguration File (php.ini) Path => ";
+  const std::string folder = settings_folder();
+  const std::string_view shown = value_of(info, kFolder);
+  if (!shown.empty() && !folder.empty()) {
+    info.replace(static_cast<std::size_t>(shown.data() - info.data()), shown.size(), folder);
+  }
+  fmt::print("{}", info);
 }
 
 void print_module(zval* module) {
@@ -254,22 +273,26 @@ void print_modules() {
 
 int print_about_php(Print what, const config::PhpStart& start) {
   if (!start_php(start, ini_entries(start, {}, {}))) return 70;
-  if (what == Print::version) return print_version();
-  install_server_variables();
-  print_without_request(true);
+  std::string text;
+  collect_output(&text);
   g_sapi.phpinfo_as_text = sapi_module.phpinfo_as_text = 1;
   SG(headers_sent) = 1;
   SG(request_info).no_headers = 1;
   if (php_request_startup() != SUCCESS) return 70;
   zend_first_try {
-    if (what == Print::modules) {
-      print_modules();
-    } else {
-      php_print_info(-1);  // PHP_INFO_ALL
+    switch (what) {
+      case Print::modules: print_modules(); break;
+      case Print::info: php_print_info(-1 /* PHP_INFO_ALL */); break;
+      case Print::version: php_print_info(PHP_INFO_GENERAL); break;
     }
   }
   zend_end_try();
   php_output_end_all();
+  switch (what) {
+    case Print::modules: fmt::print("{}", text); break;
+    case Print::info: print_info(std::move(text)); break;
+    case Print::version: print_version(text); break;
+  }
   return 0;
 }
 

@@ -43,6 +43,7 @@ class Loader final : public Handler {
 
   bool preloads() const override { return true; }
   bool runs_inside() const override { return true; }
+  bool runs_filters() const override { return true; }  // php-fpm runs every role alike
   os::Result<void> load() override {
     const auto plugin = load_plugin(pool_.php_library, file_.get());
     if (plugin.has_error()) return plugin.error();
@@ -95,6 +96,18 @@ os::Result<const Plugin*> load_plugin(const std::string& file, int fd) {
     return os::Error(ELIBBAD, fmt::format("load PHP: {} is of another build of fpm", file));
   }
   return plugin;
+}
+
+os::Result<int> tell_about_php(Print what, const std::string& version,
+                               const config::PhpStart& start) {
+  config::Pool pool;
+  pool.php_version = version;
+  if (const std::string missing = find_library(pool); !missing.empty()) {
+    return os::Error(ENOENT, missing);
+  }
+  const auto plugin = load_plugin(pool.php_library, -1);
+  if (plugin.has_error()) return plugin.error();
+  return (*plugin)->print(what, start);
 }
 
 std::unique_ptr<Handler> make_loader(const config::Pool& pool, const os::Identity& user) {

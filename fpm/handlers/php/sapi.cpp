@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <string>
@@ -17,7 +18,7 @@
 namespace fpm::handlers::php {
 namespace {
 
-bool g_print = false;
+std::string* g_collected = nullptr;
 
 // Callbacks end a script by a jump out of PHP (zend_bailout). None has an object that needs a
 // destructor when it does.
@@ -34,7 +35,7 @@ void give_up(Request* request) {
 std::size_t write_body(const char* text, std::size_t length) {
   Request* const request = current_request();
   if (request == nullptr) {
-    if (g_print) (void)!::write(STDOUT_FILENO, text, length);
+    if (g_collected != nullptr) g_collected->append(text, length);
     return length;
   }
   if (!request->write({text, length})) give_up(request);
@@ -49,10 +50,11 @@ void flush_body(void*) {
 std::size_t read_body(char* buffer, std::size_t size) {
   Request* const request = current_request();
   if (request == nullptr) return 0;
-  // CONTENT_LENGTH is the limit, as in php-fpm: what follows was not announced.
-  const zend_long left = SG(request_info).content_length - SG(read_post_bytes);
-  if (left <= 0) return 0;
-  const std::size_t wanted = std::min(size, static_cast<std::size_t>(left));
+  // CONTENT_LENGTH is the limit, as in php-fpm: what follows was not announced. A negative one is none.
+  const auto left =
+      static_cast<std::size_t>(SG(request_info).content_length - SG(read_post_bytes));
+  const std::size_t wanted = std::min(size, left);
+  if (wanted == 0) return 0;
   const std::size_t got = request->read({buffer, wanted});
   if (got < wanted && request->must_stop()) give_up(request);
   return got;
@@ -85,6 +87,10 @@ const char* reason_for(int code) {
   return nullptr;
 }
 
+bool is_content_type(std::string_view header) {
+  return header.size() > 13 && ::strncasecmp(header.data(), "Content-Type:", 13) == 0;
+}
+
 /// Whether the script gave a header "Status:" itself.
 bool has_status(sapi_headers_struct* headers) {
   zend_llist_position at = nullptr;
@@ -94,6 +100,13 @@ bool has_status(sapi_headers_struct* headers) {
     if (is_status(text_of(header))) return true;
   }
   return false;
+}
+
+/// The status that the front sees: that of the line, where the script gave one.
+int status_of(sapi_headers_struct* headers) {
+  const char* const line = headers->http_status_line;
+  const char* const blank = line == nullptr ? nullptr : std::strchr(line, ' ');
+  return blank == nullptr ? headers->http_response_code : std::atoi(blank + 1);
 }
 
 /// The first line, for another status than 200. php-fpm cuts it at 1024 bytes.
@@ -112,7 +125,7 @@ void append_status(std::string& block, sapi_headers_struct* headers) {
     fmt::format_to(std::back_inserter(block), "Status: {}", headers->http_response_code);
     if (reason != nullptr) (block += ' ') += reason;
   }
-  block.resize(std::min(block.size(), before + kLongest - 2));
+  block.resize(std::min(block.size(), before + kLongest - 1));
   block += "\r\n";
 }
 
@@ -130,12 +143,14 @@ int send_headers(sapi_headers_struct* headers) {
     append_status(g_block, headers);
     status_done = true;
   }
+  const bool no_type = wanted && status_of(headers) == 304;
   zend_llist_position at = nullptr;
   auto* header = static_cast<sapi_header_struct*>(zend_llist_get_first_ex(&headers->headers, &at));
   for (; header != nullptr;
        header = static_cast<sapi_header_struct*>(zend_llist_get_next_ex(&headers->headers, &at))) {
     const std::string_view text = text_of(header);
     if (text.empty() || (is_status(text) && std::exchange(status_done, true))) continue;
+    if (no_type && is_content_type(text)) continue;
     (g_block += text) += "\r\n";
   }
   g_block += "\r\n";
@@ -198,7 +213,7 @@ sapi_module_struct g_sapi = [] {
 
 Request* current_request() { return static_cast<Request*>(SG(server_context)); }
 
-void print_without_request(bool yes) { g_print = yes; }
+void collect_output(std::string* text) { g_collected = text; }
 
 void tell_front(Request& request, const char* level, std::string_view text) {
   request.tell(level, "", text, g_settings.logging);

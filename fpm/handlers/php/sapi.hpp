@@ -1,6 +1,8 @@
 // The callbacks by which PHP talks to its request: our own SAPI, with php-fpm's name.
 #pragma once
 
+#include <string>
+
 #include "fpm/handlers/php/request.hpp"
 
 #include "fpm/handlers/php/php_headers.hpp"
@@ -10,9 +12,9 @@ namespace fpm::handlers::php {
 /// The SAPI. Its start-up is php_module_startup() with the module "cgi-fcgi".
 extern sapi_module_struct g_sapi;
 
-/// What is printed while no request runs goes to standard output (options -i and -m); else it is
+/// What is printed while no request runs goes there, borrowed (options -v, -i and -m); else it is
 /// dropped.
-void print_without_request(bool yes);
+void collect_output(std::string* text);
 
 /// A message of ours about the request: to the front and, from NOTICE upwards, to the log.
 void tell_front(Request& request, const char* level, std::string_view text);
