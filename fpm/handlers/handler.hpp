@@ -176,6 +176,8 @@ class Handler {
 
   /// A filter's FCGI_DATA is wanted, as more of the body.
   virtual bool takes_data() const { return false; }
+  /// Requests in the role filter are welcome; without takes_data() their second stream is dropped.
+  virtual bool runs_filters() const { return takes_data(); }
 
   // What a handler has besides requests, such as a process that it owns.
   /// Asked before the worker waits in accept, and when a signal ended the wait: there is something to

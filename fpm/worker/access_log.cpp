@@ -77,8 +77,7 @@ void AccessLog::write(const Exchange& exchange, const char* peer, log::RequestEn
   record.method = params.last_non_empty("REQUEST_METHOD");
   record.uri = exchange.uri();
   record.query = params.last_non_empty("QUERY_STRING");
-  record.script = exchange.script().empty() ? params.last_non_empty("SCRIPT_FILENAME")
-                                            : exchange.script();
+  record.script = exchange.script();
   std::array<char, 128> user;
   record.user = user_of(params, user);
   record.end = log::end_name(end);

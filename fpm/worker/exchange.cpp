@@ -64,6 +64,7 @@ void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point
   body_bytes_ = 0;
   usage_ = {};
   script_length_ = held_error_length_ = header_length_ = 0;
+  executes_ = true;
   head_only_ = params().last_non_empty("REQUEST_METHOD") == "HEAD";
   compose_uri();
   wire_.writer().start(id);
@@ -255,7 +256,7 @@ steady_clock::time_point Exchange::slow_at() const {
 
 log::LateRequest Exchange::late_request() const {
   return {.pid = ::getpid(),
-          .script = script_length_ > 0 ? script() : params().last_non_empty("SCRIPT_FILENAME"),
+          .script = script(),
           .method = params().last_non_empty("REQUEST_METHOD"),
           .uri = uri(),
           .query = params().last_non_empty("QUERY_STRING"),
@@ -279,6 +280,11 @@ void Exchange::tell_overdue(std::string_view where) {
   told_overdue_ = true;
   if (late_ != nullptr) late_->overdue(late_request(), request_id());
   log(log::Level::warning, where);
+}
+
+std::string_view Exchange::script() const {
+  if (script_length_ > 0) return {script_.data(), script_length_};
+  return executes_ ? params().last_non_empty("SCRIPT_FILENAME") : std::string_view();
 }
 
 void Exchange::set_script(std::string_view path) {

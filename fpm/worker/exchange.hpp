@@ -94,6 +94,8 @@ class Exchange final : public handlers::Exchange {
   /// What the application has printed to the end of its last line, after END_REQUEST.
   void end_output();
 
+  /// The request asks for a page of the worker's own.
+  void executes_nothing() { executes_ = false; }
   /// What pool_status() gives.
   void use_status(std::function<std::string()> status) { pool_status_ = std::move(status); }
 
@@ -101,7 +103,8 @@ class Exchange final : public handlers::Exchange {
   int status() const { return status_; }
   std::uint64_t body_bytes() const { return body_bytes_; }
   const handlers::Usage& usage() const { return usage_; }
-  std::string_view script() const { return {script_.data(), script_length_}; }
+  /// The file that executes, else the one that the front named; empty for a page of the worker's own.
+  std::string_view script() const;
   std::string_view uri() const { return {uri_.data(), uri_length_}; }
   std::chrono::steady_clock::time_point began() const { return began_; }
   std::uint16_t id() const { return id_; }
@@ -144,6 +147,7 @@ class Exchange final : public handlers::Exchange {
   bool told_slow_ = false;
   bool told_overdue_ = false;
   bool head_only_ = false;
+  bool executes_ = true;
   int status_ = 0;
   std::uint64_t body_bytes_ = 0;
   handlers::Usage usage_;

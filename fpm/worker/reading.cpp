@@ -61,9 +61,8 @@ bool Worker::read_headers() {
     if (event.kind == Kind::params_end) return true;
     if (event.kind == Kind::bad) return refuse(event);
     if (event.kind == Kind::begin) begin_ = event;
-    // Not every handler takes the second stream of a filter.
     const bool unfit = event.kind == Kind::begin && event.role == fcgi::Role::filter &&
-                       !handler_.takes_data();
+                       !handler_.runs_filters();
     if (unfit || event.kind == Kind::unknown_role) {
       if (!end_early(event, fcgi::ProtocolStatus::unknown_role)) return false;
     } else if (event.kind == Kind::abort) {

@@ -215,6 +215,7 @@ void Worker::note_start(Route route) {
 
 handlers::Outcome Worker::run(Route route) {
   pen_.enter(Stage::executing, stage_bits());
+  if (route != Route::application) exchange_.executes_nothing();
   switch (route) {
     case Route::ping:
       answer_ping(pool_, handler_.page_header(), exchange_);

@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
+#include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "fpm/handlers/php/engine.hpp"
@@ -35,14 +36,18 @@ class Disk final : public PathFiles {
 // Of the request at hand; PHP's request_info points to the latter.
 std::string g_path, g_uri;
 
+/// As atol(3) reads it, by which php-fpm goes.
 zend_long content_length(const char* text) {
-  return text == nullptr ? 0 : std::max(0L, std::strtol(text, nullptr, 10));
+  return text == nullptr ? 0 : std::strtol(text, nullptr, 10);
 }
 
 /// Fills what PHP's start of a request looks at.
 void describe(Request& request, Exchange& exchange) {
   Env& env = request.env();
   Disk disk;
+  // A relative path does not mean the folder of the script before.
+  const std::string_view named = env.text("SCRIPT_FILENAME");
+  if (!named.starts_with('/') && !named.starts_with("proxy:")) go_home();
   const char* const root = PG(doc_root);
   const PathRules rules{g_settings.fix_pathinfo, g_settings.discard_path,
                         root == nullptr ? std::string_view() : root};
@@ -85,6 +90,11 @@ void take_ini_line(zval* name, zval* value, zval*, int kind, void* mode) {
   zend_string* const copy = zend_string_init(Z_STRVAL_P(name), Z_STRLEN_P(name), false);
   zend_alter_ini_entry_chars_ex(copy, Z_STRVAL_P(value), Z_STRLEN_P(value),
                                 *static_cast<int*>(mode), PHP_INI_STAGE_ACTIVATE, 1);
+  if (!zend_hash_exists(EG(ini_directives), copy)) {
+    tell_front(*current_request(), "ERROR",
+               fmt::format("Passing INI directive through FastCGI: unable to set '{}'",
+                           std::string_view(ZSTR_VAL(copy), ZSTR_LEN(copy))));
+  }
   if (zend_string_equals_literal(copy, "disable_functions") && Z_STRLEN_P(value) > 0) {
     zend_disable_functions(Z_STRVAL_P(value));
   }
@@ -164,6 +174,7 @@ void run_script(Request& request, const config::Pool& pool) {
       refuse_access(request, path, "php.root");
     } else {
       zend_file_handle file{};
+      errno = 0;  // php-fpm's message for what is no file is "Success"
       if (php_fopen_primary_script(&file) == SUCCESS) {
         run_file(file);
       } else {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace fpm::handlers::php {
 namespace {
@@ -24,6 +25,7 @@ void Request::start(Exchange& exchange) {
   io_.emplace(exchange, pool_.request_body_timeout);
   env_.start(exchange.params(), name_of(exchange.role()));
   body_closed_ = finished_ = ended_ = told_ = false;
+  lost_ = 0;
   outcome_ = {};
 }
 
@@ -43,12 +45,19 @@ void Request::begin(int status, std::string_view block) {
 }
 
 bool Request::write(std::string_view bytes) {
-  if (!may_write()) return finished_;
-  return io_->write({bytes.data(), bytes.size()});
+  if (may_write()) return io_->write({bytes.data(), bytes.size()});
+  return finished_ && keeps_for_nobody(bytes.size());
+}
+
+/// php-fpm notices that nobody listens any more when it empties a buffer of 8 KB, and so scripts know it.
+bool Request::keeps_for_nobody(std::size_t bytes) {
+  constexpr std::size_t kRoom = 8192 - 8;
+  lost_ += bytes;
+  return lost_ < kRoom || std::exchange(lost_, 0) == 0;
 }
 
 bool Request::flush() {
-  if (!may_write()) return finished_;
+  if (!may_write()) return finished_ && std::exchange(lost_, 0) == 0;
   return !exchange_->begun() || io_->flush();
 }
 
@@ -81,7 +90,10 @@ void Request::tell(std::string_view level, std::string_view prefix, std::string_
   line_.clear();
   fmt::format_to(std::back_inserter(line_), "{}: {}{}", level, prefix, text);
   // php-fpm's log_limit counts the newline, and cuts with three dots.
-  const auto limit = static_cast<std::size_t>(std::max(pool_.log_limit, 512)) - 1;
+  auto limit = static_cast<std::size_t>(std::max(pool_.log_limit, 512)) - 1;
+  // Its own messages, which are not PHP's, pass a buffer of that size first.
+  constexpr std::size_t kOwnMessage = 2048;
+  if (prefix.empty()) limit = std::min(limit, level.size() + 2 + kOwnMessage);
   if (line_.size() > limit) {
     line_.resize(limit - 3);
     line_ += "...";

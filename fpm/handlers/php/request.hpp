@@ -51,6 +51,7 @@ class Request {
 
  private:
   bool may_write() const { return exchange_ != nullptr && !ended_ && !finished_; }
+  bool keeps_for_nobody(std::size_t bytes);
 
   const config::Pool& pool_;
   Exchange* exchange_ = nullptr;
@@ -60,6 +61,7 @@ class Request {
   bool finished_ = false;  // by the script
   bool ended_ = false;     // by us
   bool told_ = false;      // the front has some error text
+  std::size_t lost_ = 0;   // bytes that were written after finish() and not flushed
   Outcome outcome_;
   std::string line_;
 };

@@ -54,6 +54,10 @@ void enter_folder_of(std::string_view path) {
 
 void leave_folder() {
   if (g_may_stay && !g_entered.empty() && !something_runs_later()) return;
+  go_home();
+}
+
+void go_home() {
   if (g_own >= 0) (void)!::fchdir(g_own);
   g_entered.clear();
 }

@@ -12,5 +12,7 @@ void enter_folder_of(std::string_view path);
 /// Goes back to the worker's folder where that can be noticed: where something of the script's runs
 /// after its end (functions at shutdown, destructors, output handlers).
 void leave_folder();
+/// Goes back to the worker's folder in any case.
+void go_home();
 
 }  // namespace fpm::handlers::php
