@@ -35,8 +35,13 @@ class Case:
         self.build = pathlib.Path(build)
         self.root = pathlib.Path(__file__).resolve().parents[2]
         self.program = self.build / "fpm" / "fpm"
+        # PHP_FPM_UNDER_TEST=/usr/sbin/php-fpm8.2 tries whether a test asks what php-fpm can do.
+        self.other_php_fpm = os.environ.get("PHP_FPM_UNDER_TEST")
+        self.php_fpm = pathlib.Path(self.other_php_fpm or self.build / "fpm" / "php-fpm")
+        self.debians_php_fpm = shutil.which("php-fpm8.2", path="/usr/sbin:/usr/bin:/sbin:/bin")
         self.sanitized = is_sanitized(self.build)
         self.failed = False
+        self.said = []
         self.daemons = []
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="fpm-"))
         os.chmod(self.dir, 0o755)
@@ -48,6 +53,18 @@ class Case:
     def defer(self, function):
         """Called at the end, the last one first."""
         self._stack.callback(function)
+
+    def needs_php(self):
+        """Skips where the build has no PHP, or where Debian's php-fpm, its measure, is missing."""
+        here = list((self.build / "fpm/handlers/php").glob("php*.so"))
+        if not here and not self.other_php_fpm:
+            self.skip("this build has no PHP")
+        if self.debians_php_fpm is None:
+            self.skip("php-fpm8.2 is not installed")
+
+    def say(self, line):
+        """A line that is shown with the results, whatever they are."""
+        self.said.append(line)
 
     def skip(self, why):
         raise Skipped(why)

@@ -21,11 +21,12 @@ class Fpm(Daemon):
     """Starts `fpm -F -O -y FILE` and waits until it is ready.
 
     pools: {name: lines}. What every pool needs (listen, pm, pm.max_children, user, group) is added
-    unless the lines say it. The socket of pool NAME is `address(NAME)`.
+    unless the lines say it. The socket of pool NAME is `address(NAME)`. `program`: another one, for
+    example case.php_fpm, which takes the same.
     """
 
     def __init__(self, case, pools, global_lines="", *, options=(), wrapper=(), environment=None,
-                 as_user=None, wait=True):
+                 as_user=None, wait=True, program=None):
         self.case = case
         self.as_user = as_user
         self.dir = case.dir
@@ -38,7 +39,7 @@ class Fpm(Daemon):
                        *wrapper)
         self._write_config(global_lines)
         env = dict(os.environ, **case.sanitizer_environment(), **(environment or {}))
-        command = [*wrapper, case.program, "-F", "-O", "-y", self.config, *options]
+        command = [*wrapper, program or case.program, "-F", "-O", "-y", self.config, *options]
         super().__init__(case, "fpm", command, env=env, cwd=case.dir)
         case.defer(self._clean_up)
         if wait:

@@ -2,7 +2,8 @@
 
     run_case.py FOLDER BUILD RESULTS [NAME...]
 
-RESULTS gets one JSON object a line: name, outcome (passed, failed, skipped), text.
+RESULTS gets one JSON object a line: name, outcome (passed, failed, skipped), text,
+said (lines that are shown in any case).
 """
 
 import ctypes
@@ -73,7 +74,7 @@ def run(function, folder, build):
         outcome = "failed"
     if outcome == "failed":
         text += logs()
-    return {"name": name, "outcome": outcome, "text": text}
+    return {"name": name, "outcome": outcome, "text": text, "said": case.said}
 
 
 if __name__ == "__main__":

@@ -185,6 +185,8 @@ def run_case(case, build, title, tally):
     for result in failed:
         tally.fail(f"{title}: {result['name']}", result["text"])
     for result in results:
+        for line in result["said"]:
+            print(f"      {line}", flush=True)
         if result["outcome"] == "skipped":
             tally.skipped.append((f"{title}: {result['name']}", result["text"]))
     if status != 0 or not results:

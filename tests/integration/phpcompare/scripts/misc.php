@@ -1,0 +1,44 @@
+<?php
+header('Content-Type: text/plain');
+switch ($_GET['c']) {
+case 'sapi': echo PHP_SAPI, ' ', php_sapi_name(), ' ', PHP_VERSION, ' ', PHP_OS, ' ', zend_version(), "\n"; break;
+case 'ini_files': echo php_ini_loaded_file(), "\n", php_ini_scanned_files(), "\n"; break;
+case 'extensions': echo json_encode(get_loaded_extensions()), json_encode(get_loaded_extensions(true)); break;
+case 'functions': echo json_encode(get_extension_funcs('cgi-fcgi')), json_encode(array_values(array_filter(get_defined_functions()['internal'], fn($f) => preg_match('/^(fpm|fastcgi|apache|getallheaders|cli|dl$)/', $f)))); break;
+case 'reflection': foreach (['fastcgi_finish_request', 'apache_request_headers', 'getallheaders', 'fpm_get_status'] as $f) echo new ReflectionFunction($f); break;
+case 'constants': echo json_encode(array_filter(get_defined_constants(true)['Core'], fn($v, $k) => str_starts_with($k, 'PHP_') && is_scalar($v), ARRAY_FILTER_USE_BOTH)); break;
+case 'headers': echo json_encode(getallheaders()); break;
+case 'apache': echo json_encode(apache_request_headers()); break;
+case 'connection': echo connection_status(), connection_aborted(), ignore_user_abort(), ini_get('ignore_user_abort'); break;
+case 'uid': echo posix_getuid() === posix_geteuid() ? 'same' : 'other', ' ', posix_getpwuid(posix_getuid())['name'], ' ', get_current_user(), ' ', umask(), "\n"; break;
+case 'opcache': $s = opcache_get_status(true); echo json_encode([$s['opcache_enabled'], $s['cache_full'], count($s['scripts']) > 0, isset($s['scripts'][__FILE__]), ini_get('opcache.enable')]); break;
+case 'phpinfo': ob_start(); phpinfo(INFO_GENERAL); $t = ob_get_clean(); echo preg_match('~Server API.*?</td><td class="v">(.*?)<~', $t, $m) ? $m[1] : 'none', ' ', strlen($t) > 1000 ? 'long' : 'short'; break;
+case 'phpinfo_module': ob_start(); phpinfo(INFO_MODULES); $t = ob_get_clean(); preg_match('~<h2>.*?cgi-fcgi.*?</table>~s', $t, $m); echo $m[0] ?? 'none'; break;
+case 'credits': echo strlen(php_ini_loaded_file()) > 0; break;
+case 'mail': var_dump(@mail('a@example', 'b', 'c')); break;
+case 'stream': echo json_encode(stream_get_wrappers()), json_encode(stream_get_filters()); break;
+case 'usage': echo is_int(memory_get_usage()), is_array(getrusage()), getmypid() > 1, ' ', gc_enabled(), ' ', php_uname('s'), "\n"; break;
+case 'sleep': $t = hrtime(true); usleep(50000); echo (hrtime(true) - $t) >= 50000000 ? 'slept' : 'woken', "\n"; break;
+case 'time': echo date_default_timezone_get(), ' ', abs($_SERVER['REQUEST_TIME'] - time()) <= 2 ? 'now' : 'then', ' ', is_float($_SERVER['REQUEST_TIME_FLOAT']), "\n"; break;
+case 'static': class Counter { static $n = 0; } echo ++Counter::$n; static $m; echo ++$m; echo json_encode($GLOBALS['left'] ?? null); $GLOBALS['left'] = 1; break;
+case 'env': echo json_encode([getenv('A'), $_SERVER['A'] ?? null, getenv('A', true)]); putenv('A=set'); echo json_encode([getenv('A'), getenv('A', true)]); break;
+case 'env_again': echo json_encode(getenv('A')); break;
+case 'chdir': echo getcwd(), ' '; chdir('/'); echo getcwd(); break;
+case 'cwd': echo getcwd(); break;
+case 'include_relative': include 'sub/included.inc'; break;
+case 'locale': setlocale(LC_ALL, 'C.UTF-8'); echo setlocale(LC_ALL, 0); break;
+case 'locale_again': echo setlocale(LC_ALL, 0); break;
+case 'umask': umask(0077); echo decoct(umask()); break;
+case 'umask_again': echo decoct(umask()); break;
+case 'timezone': date_default_timezone_set('Asia/Tokyo'); echo date('e'); break;
+case 'timezone_again': echo date('e'); break;
+case 'mb': echo ini_get('default_charset'), ini_get('internal_encoding'), "\n"; break;
+case 'dl': var_dump(@dl('nosuch.so')); break;
+case 'apache_missing': var_dump(function_exists('apache_response_headers'), function_exists('virtual'), function_exists('apache_note')); break;
+case 'response_headers': header('X-A: b'); echo function_exists('apache_response_headers') ? json_encode(apache_response_headers()) : 'none'; break;
+case 'files': echo json_encode(get_included_files()), ' ', basename($_SERVER['PHP_SELF']), "\n"; break;
+case 'pcntl': echo json_encode([function_exists('pcntl_fork'), function_exists('posix_kill')]); break;
+case 'iterate': $i = 0; foreach (new ArrayIterator(range(1, 1000)) as $v) $i += $v; echo $i; break;
+case 'random': echo strlen(bin2hex(random_bytes(8))), is_int(random_int(0, 5)), strlen(uniqid()); break;
+case 'highlight': highlight_file(__DIR__ . '/returns.php'); break;
+}
