@@ -13,7 +13,7 @@ import time
 import fastcgi
 import front_params
 import procs
-from case import needs_root
+from case import needs_root, plain_only
 from daemon import Daemon
 
 UNIT = pathlib.Path("/lib/systemd/system/php8.2-fpm.service")
@@ -38,6 +38,7 @@ def both(case, *arguments):
 # The command line ------------------------------------------------------------------------------
 
 
+@plain_only  # extensions are loaded in a way that sanitizers refuse
 def test_version_and_modules_are_what_php_fpm_prints(case):
     for arguments in (["-v"], ["-n", "-v"], ["-m"], ["-n", "-m"], ["-dmemory-limit=1G", "-v"],
                       ["--version"], ["-d", "foo=bar", "-n", "-v"]):
@@ -46,6 +47,7 @@ def test_version_and_modules_are_what_php_fpm_prints(case):
         assert ours[0] == 0
 
 
+@plain_only  # extensions are loaded in a way that sanitizers refuse
 def test_phpinfo_is_what_php_fpm_prints(case):
     # Of this process, of this moment: its environment, its number, its time.
     own = re.compile(r"(?m)^(_|\$_SERVER\['(?:_|REQUEST_TIME|REQUEST_TIME_FLOAT|argv|PHP_SELF|"
@@ -278,6 +280,7 @@ def test_a_socket_path_that_is_too_long_is_cut(case):
 
 
 @needs_root
+@plain_only
 def test_settings_of_the_command_line_reach_the_scripts(case):
     seen = script(case, "<?php echo json_encode([ini_get('precision'), ini_get('memory_limit'), "
                         "php_ini_loaded_file(), extension_loaded('Zend OPcache'), "
@@ -322,6 +325,7 @@ class Notify:
 
 
 @needs_root
+@plain_only
 def test_debians_unit_runs_debians_configuration_untouched(case):
     if not UNIT.exists() or not DEBIAN.exists():
         case.skip("php8.2-fpm of Debian is not installed")

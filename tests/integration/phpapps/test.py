@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 from urllib.parse import urlencode
 
-from case import needs_root
+from case import needs_root, plain_only
 from fpm import give_to_service_user
 
 DOKUWIKI = pathlib.Path("/usr/share/dokuwiki")
@@ -139,6 +139,7 @@ $conf['updatecheck'] = 0;
 
 
 @needs_root
+@plain_only
 def test_dokuwiki_keeps_pages_and_files(case):
     root, data = wiki(case)
     fpm, browser = serve(case, root)
@@ -180,6 +181,7 @@ def test_dokuwiki_keeps_pages_and_files(case):
 
 
 @needs_root
+@plain_only
 def test_phpliteadmin_keeps_rows_in_sqlite(case):
     needs(case, PHPLITEADMIN, "phpliteadmin")
     root, data = case.folder("admin"), case.folder("databases")

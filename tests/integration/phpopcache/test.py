@@ -1,4 +1,7 @@
-"""Opcache serves all workers of a pool from one memory, and each pool has its own."""
+"""Opcache serves all workers of a pool from one memory, and each pool has its own.
+
+PHP loads extensions in a way (RTLD_DEEPBIND) that sanitizers refuse: the plain build alone.
+"""
 
 import json
 import os
@@ -7,7 +10,7 @@ import threading
 
 import fastcgi
 import front_params
-from case import needs_root
+from case import needs_root, plain_only
 
 STATUS = """<?php
 $s = opcache_get_status(true);
@@ -72,6 +75,7 @@ def by_many(ask, count, pool="www"):
 
 
 @needs_root
+@plain_only
 def test_all_workers_use_one_cache(case):
     fpm, ask, status = start(case, {"www": "pm = static\npm.max_children = 4"})
     first = status()
@@ -93,6 +97,7 @@ def test_all_workers_use_one_cache(case):
 
 
 @needs_root
+@plain_only
 def test_the_cache_outlives_its_workers(case):
     fpm, ask, status = start(case, {"www": "pm = static\npm.max_children = 2\n"
                                            "pm.max_requests = 5"})
@@ -107,6 +112,7 @@ def test_the_cache_outlives_its_workers(case):
 
 
 @needs_root
+@plain_only
 def test_pools_have_opcache_and_extensions_of_their_own(case):
     fpm, ask, status = start(case, {
         "small": "php_admin_value[zend_extension] = opcache\nphp_admin_value[extension] = mbstring\n"
@@ -133,6 +139,7 @@ def reload(case, pool):
 
 
 @needs_root
+@plain_only
 def test_the_reload_of_one_pool_empties_its_cache_alone(case):
     fpm, ask, status = start(case, {name: "pm = static\npm.max_children = 2"
                                     for name in ("one", "other")})
@@ -151,6 +158,7 @@ def test_the_reload_of_one_pool_empties_its_cache_alone(case):
 
 
 @needs_root
+@plain_only
 def test_preloading_and_jit_and_file_cache(case):
     preload = case.write("www/preload.php", "<?php function preloaded() { return 'yes'; }")
     cache = case.folder("cache")
