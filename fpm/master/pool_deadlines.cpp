@@ -63,6 +63,7 @@ std::optional<Clock::time_point> Pool::check_deadlines() {
       case policy::DeadlineAction::end:
         read_reports(worker);
         os::kill_groups_of(worker.pid);
+        os::kill_with_group(worker.pid);
         worker.overdue = true;
         signal(worker, SIGKILL);
         break;
@@ -238,6 +239,7 @@ bool Pool::take_over(Worker& worker, int slot, Clock::time_point now) {
   if (stopped) {
     outcome = reach_client(worker, slot, farewell, id);
     os::kill_groups_of(worker.pid);
+    os::kill_with_group(worker.pid);
   }
   worker.overdue = true;
   signal(worker, SIGKILL);

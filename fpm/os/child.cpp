@@ -313,6 +313,12 @@ int kill_groups_of(pid_t stopped) {
   return killed;
 }
 
+void kill_with_group(pid_t child) {
+  if (child <= 1) return;
+  const bool leads = ::getpgid(child) == child && ::getsid(child) != child;
+  ::kill(leads ? -child : child, SIGKILL);
+}
+
 std::vector<Place> places_of(pid_t pid) {
   constexpr std::size_t kMost = 3;
   constexpr std::size_t kCommand = 256;

@@ -90,6 +90,9 @@ bool group_exists(pid_t group);
 /// the leaders of its groups do (PR_SET_PDEATHSIG). What has made a session of its own stays.
 /// @return how many. Source: proc(5) task/TID/children, where the kernel has it.
 int kill_groups_of(pid_t stopped);
+/// KILLs a child of the caller together with its process group, if it leads one: with the programs that code
+/// in it has started and that stayed in the group. Source: kill(2).
+void kill_with_group(pid_t child);
 
 /// Makes the caller the parent of its descendants' orphans, gives SIGCHLD its default action (if
 /// it were ignored, no child could be waited for) and ignores SIGPIPE (a child may end before it

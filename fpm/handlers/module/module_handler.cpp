@@ -3,9 +3,11 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <exception>
 
+#include "fpm/handlers/cgi/environment.hpp"
 #include "fpm/handlers/module/backtrace.hpp"
 #include "fpm/handlers/module/request.hpp"
 #include "fpm/log/text.hpp"
@@ -57,11 +59,11 @@ os::Result<void> ModuleHandler::load() {
   return fail(setup, "load()", result);
 }
 
-/// env[] and the user, as programs of other handlers get them.
+/// As programs of other handlers get it.
 void ModuleHandler::set_environment() const {
-  if (!user_.home.empty()) ::setenv("HOME", user_.home.c_str(), 1);
-  if (!user_.name.empty()) ::setenv("USER", user_.name.c_str(), 1);
-  for (const auto& [name, value] : pool_.env) ::setenv(name.c_str(), value.c_str(), 1);
+  const auto base = cgi::base_environment(pool_, user_.home, user_.name, ::environ);
+  ::clearenv();
+  for (const auto& [name, value] : base) ::setenv(name.c_str(), value.c_str(), 1);
 }
 
 os::Result<void> ModuleHandler::open() {

@@ -144,6 +144,7 @@ static int handle(fpm_request *request, void *worker) {
     say(request, "half\n");
     spin_in_the_module();
   }
+  if (strcmp(how, "system") == 0) return system("sleep 1000; true") == 0 ? say(request, "slept\n") : -1;
   if (strcmp(how, "blocked") == 0) {
     block_all_signals();
     spin_in_the_module();
@@ -175,6 +176,7 @@ static int handle(fpm_request *request, void *worker) {
              results[4], results[5]);
     return say(request, text);
   }
+  if (strncmp(how, "env-", 4) == 0) return say(request, getenv(how + 4) ? getenv(how + 4) : "(none)");
   if (strcmp(how, "stack") == 0) {
     char text[64];
     snprintf(text, sizeof text, "loads %d starts %d tid %d\n", loads, workers_before,

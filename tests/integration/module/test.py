@@ -167,6 +167,16 @@ def test_a_module_that_spins_or_sleeps_gets_a_whole_504(case):
     fpm.stop()
 
 
+def test_what_it_has_started_goes_with_it(case):
+    fpm = start(case, built(case), LIMIT)
+    check_504(overrun(fpm, "system")[0])
+    # Orphans become children of the tests: it would be seen there as well.
+    procs.wait_until(lambda: not [one for one in procs.descendants(os.getpid()) if one.name == "sleep"],
+                     "the end of the program that the module started")
+    assert ask(fpm).body == b"hello\n"
+    fpm.stop()
+
+
 def test_one_that_blocks_all_signals_gets_it_from_the_master(case):
     fpm = start(case, built(case), LIMIT)
     answer, seconds = overrun(fpm, "blocked")
@@ -338,8 +348,11 @@ def test_headers_that_would_split_the_answer_are_refused(case):
 
 
 def test_environment_and_output(case):
-    fpm = start(case, built(case), ONE + "catch_workers_output = yes\nenv[COLOR] = blue\n")
+    fpm = start(case, built(case), ONE + "catch_workers_output = yes\nenv[COLOR] = blue\n",
+                environment={"SECRET": "of the master"})
     fpm.wait_line(r'WARNING: \[pool www\] child \d+ said into stdout: "loaded as uid \d+ in /"')
+    for name, value in (("COLOR", b"blue"), ("PATH", b"/usr/local/bin:/usr/bin:/bin"), ("SECRET", b"(none)")):
+        assert ask(fpm, "env-" + name).body == value, name
     fpm.stop()
 
 
