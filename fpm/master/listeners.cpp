@@ -1,5 +1,6 @@
 #include "fpm/master/listeners.hpp"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -159,6 +160,11 @@ void Listener::close_queue() {
     unlink();
   }
   (void)os::set_nonblocking(fd_.get(), true);
+}
+
+void Listener::release() {
+  if (path_.empty() && !lent_) ::shutdown(fd_.get(), SHUT_RDWR);
+  close();
 }
 
 void Listener::unlink() {

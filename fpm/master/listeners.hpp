@@ -46,6 +46,9 @@ class Listener {
   /// a UNIX socket loses its path, a TCP socket its backlog. Source: listen(2).
   void close_queue();
   void close() { fd_.reset(); }
+  /// The same, and another program may listen at its address, though workers still have it: it listens
+  /// no more in any process. Not for one that is lent. Source: shutdown(2) of a listening TCP socket.
+  void release();
   /// The O_PATH descriptor of a UNIX socket's file, by which its door connects; empty for TCP.
   os::Result<os::UniqueFd> open_place() const;
   const config::Address& address() const { return address_; }

@@ -468,12 +468,20 @@ void Pool::push(policy::Push push) {
   const int number = push == policy::Push::quit        ? SIGQUIT
                      : push == policy::Push::terminate ? SIGTERM
                                                        : SIGKILL;
-  for (auto& worker : slots_) {
+  for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
+    auto& worker = slots_[slot];
     if (!worker) continue;
     if (!worker->asked) ++asked_;
     worker->asked = worker->asked.value_or(ExitCause::replaced);
+    if (push == policy::Push::quit && is_in_request(static_cast<int>(slot))) continue;
     signal(*worker, number);
   }
+}
+
+/// A signal would cut short a sleep or a call of the application. The flag of draining, which was set
+/// before this look, is enough: the worker looks at it before it waits for anybody again.
+bool Pool::is_in_request(int slot) const {
+  return scoreboard::is_active(board_.stage(slot));
 }
 
 bool Pool::release_address() {
@@ -483,10 +491,11 @@ bool Pool::release_address() {
   if (config().listen.is_unix()) return true;  // the path is free already
   if (board_) pulse().draining.store(static_cast<std::uint32_t>(scoreboard::Draining::leave),
                                      std::memory_order_seq_cst);
-  for (const auto& worker : slots_) {
-    if (worker) signal(*worker, SIGQUIT);
+  for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
+    const auto& worker = slots_[slot];
+    if (worker && !is_in_request(static_cast<int>(slot))) signal(*worker, SIGQUIT);
   }
-  parts_.listener->close();
+  parts_.listener->release();
   return true;
 }
 

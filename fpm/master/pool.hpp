@@ -149,7 +149,8 @@ class Pool {
   /// While it drains: workers that still wait on kept connections close them and go.
   void close_kept();
   bool draining() const { return stopping_; }
-  /// Every worker gets the push.
+  /// Every worker gets the push; a quit only those without a request, since the others leave when they
+  /// have served theirs.
   void push(policy::Push push);
   /// No new worker, and every worker gets the push. Before a quit the queue is closed to new
   /// clients, and workers serve what is in it before they go.
@@ -208,6 +209,7 @@ class Pool {
   os::Result<void> make_memory();
   bool ask_to_leave(int slot, scoreboard::ExitCause why);
   void ask(Worker& worker, scoreboard::ExitCause why);
+  bool is_in_request(int slot) const;
   void close_queue();
   void count_exit(int slot, const os::Exit& exit, bool was_ready);
   bool spawn(int slot, Clock::time_point now, bool stand_in = false);
