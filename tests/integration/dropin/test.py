@@ -311,7 +311,7 @@ class Notify:
         os.chmod(path, 0o777)
         self.heard = []
 
-    def wait_for(self, pattern, limit_s=20):
+    def wait_for(self, pattern, limit_s=30):
         end_time = time.monotonic() + limit_s
         while True:
             self.socket.settimeout(max(end_time - time.monotonic(), 0.01))
@@ -349,14 +349,14 @@ def test_debians_unit_runs_debians_configuration_untouched(case):
     notify.wait_for(rf"READY=1\nSTATUS=Ready to handle connections\nMAINPID={daemon.pid}")
     place = f"/proc/{daemon.pid}/root/run/php/php8.2-fpm.sock"
     hello = script(case, "<?php echo ini_get('memory_limit'), php_ini_loaded_file();")
-    seen = fastcgi.ask(place, front_params.nginx(str(case.dir / "www"), "/" + hello.name))
+    seen = fastcgi.ask(place, front_params.nginx(str(case.dir / "www"), "/" + hello.name), limit_s=30)
     assert seen.body == b"128M/etc/php/8.2/fpm/php.ini", seen
     info = os.stat(place)
     assert info.st_mode & 0o777 == 0o660 and info.st_uid == shutil._get_uid("www-data"), info
     os.kill(daemon.pid, signal.SIGUSR2)
     notify.wait_for("READY=1")
     procs.wait_until(lambda: "using inherited socket" in log_of(daemon), "the reload", 20)
-    seen = fastcgi.ask(place, front_params.nginx(str(case.dir / "www"), "/" + hello.name))
+    seen = fastcgi.ask(place, front_params.nginx(str(case.dir / "www"), "/" + hello.name), limit_s=30)
     assert seen.body.startswith(b"128M"), seen
     notify.wait_for(r"STATUS=Processes active: \d+, idle: \d+, Requests: \d+, slow: \d+, "
                     r"Traffic: \d+\.\d+req/sec")
