@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -242,11 +243,18 @@ int run_in_background(config::Config config, os::InheritedSockets inherited,
   return status;
 }
 
+std::string from_environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
 config::PhpStart php_start(const Options& options) {
   return {.ini = options.php_ini,
           .no_ini = options.no_php_ini,
           .extended_info = options.extended_info,
-          .defines = options.defines};
+          .defines = options.defines,
+          .rc = from_environment("PHPRC"),
+          .scan_dir = from_environment("PHP_INI_SCAN_DIR")};
 }
 
 config::LoadOptions load_options(const Options& options) {

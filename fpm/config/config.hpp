@@ -72,6 +72,9 @@ struct PhpStart {
   bool no_ini = false;         ///< -n: no php.ini and none of the files beside it
   bool extended_info = false;  ///< -e: code for debuggers and profilers
   Variables defines;           ///< -d NAME=VALUE in the order given, "1" without a value
+  // Of the environment that fpm was started with, which its workers may not have.
+  std::string rc;        ///< PHPRC: as ini, when that is empty
+  std::string scan_dir;  ///< PHP_INI_SCAN_DIR; an empty element stands for the folder of the build
 
   bool operator==(const PhpStart&) const = default;
 };

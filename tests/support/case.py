@@ -120,8 +120,10 @@ class Case:
         if not self.sanitized:
             return {}
         where = f"log_path={self.reports}/report"
-        return {name: ":".join(filter(None, [os.environ.get(name, ""), where]))
-                for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}
+        # PHP loads its extensions with RTLD_DEEPBIND, at which sanitizers end the program: none then.
+        return {"PHP_INI_SCAN_DIR": "/nonexistent",
+                **{name: ":".join(filter(None, [os.environ.get(name, ""), where]))
+                   for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}}
 
     def finish(self):
         """Ends and removes everything. Returns what was wrong with that, as texts."""

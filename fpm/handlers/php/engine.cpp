@@ -39,20 +39,18 @@ std::string settings_folder() {
 
 std::string ini_path(const config::PhpStart& start) {
   if (!start.ini.empty() || start.no_ini) return start.ini;
-  const char* const rc = std::getenv("PHPRC");
-  return rc != nullptr && *rc != '\0' ? std::string(rc) : settings_folder();
+  return !start.rc.empty() ? start.rc : settings_folder();
 }
 
 /// PHP_INI_SCAN_DIR, whose empty elements stand for the compiled-in folder, for the time of the
 /// start-up.
 class ScanFolder {
  public:
-  ScanFolder() {
+  explicit ScanFolder(std::string_view rest) {
     const std::string folder = settings_folder();
     if (folder.empty()) return;
     if (const char* const given = std::getenv(kName)) before_ = given;
     std::string wanted;
-    std::string_view rest = before_ ? std::string_view(*before_) : std::string_view();
     for (;;) {
       const std::size_t end = std::min(rest.find(':'), rest.size());
       const std::string_view element = rest.substr(0, end);
@@ -135,7 +133,7 @@ bool start_php(const config::PhpStart& start, const std::string& entries) {
   g_sapi.executable_location = kept(program_path());
   g_register_extensions = php_register_internal_extensions_func;
   php_register_internal_extensions_func = register_extensions;
-  const ScanFolder folder;
+  const ScanFolder folder(start.scan_dir);
   return g_sapi.startup(&g_sapi) == SUCCESS;
 }
 
