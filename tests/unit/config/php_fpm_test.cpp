@@ -25,7 +25,7 @@ bool has(const Lines& lines, const std::string& line) {
 TEST_CASE("as php-fpm: pools run PHP unless they say otherwise, with what the command line said") {
   const Files files;
   const PhpStart start{
-      .ini = "/etc/php", .no_ini = false, .extended_info = true, .defines = {{"a", "1"}}};
+      .ini = "/etc/php", .no_ini = false, .extended_info = true, .defines = {{"a", "1"}}, .rc = {}, .scan_dir = {}};
   LoadOptions options = files.options;
   options.php_start = start;
   const std::string text = kPool + "[cgi]\nlisten = cgi.sock\nhandler = cgi\n" + kRest;

@@ -90,7 +90,8 @@ TEST_CASE("option -d quotes what php.ini would not take as it is") {
 }
 
 TEST_CASE("the pool's settings follow the command line's, but for those that are added later") {
-  const config::PhpStart start{.ini = {}, .no_ini = false, .extended_info = false, .defines = {{"a", "1"}}};
+  const config::PhpStart start{.ini = {}, .no_ini = false, .extended_info = false,
+                               .defines = {{"a", "1"}}, .rc = {}, .scan_dir = {}};
   const std::string text = ini_entries(start, {{"b", "2"}, {"[x]", "bad name"}},
                                        {{"disable_functions", "exec"}, {"extension", "curl"}});
   CHECK(text == "a=1\nb='2'\nextension='curl'\n");
