@@ -141,8 +141,8 @@ def test_drain_and_resume(case):
     gate.write_text("done\n")
     client.join(10)
     assert answers and answers[0].body == b"done\n"
+    procs.wait_until(lambda: status(case)["www"]["state"] == "drained", "it is drained")
     fpm.wait_workers(2)
-    assert status(case)["www"]["state"] == "drained"
     assert ctl(case, "drain", "www")[0] == 1
     # A reload leaves it as it is.
     assert ctl(case, "reload")[0] == 0

@@ -10,6 +10,7 @@ import fastcgi
 import php
 import procs
 from fastcgi import Connection, params_for, request
+from case import plain_only
 
 LIMIT = "request_terminate_timeout = 400ms\n"
 
@@ -82,6 +83,7 @@ def test_slow_requests_give_php_s_stack_and_go_on(case):
     assert json.loads(status.body)["slow requests"] == 2, status
 
 
+@plain_only  # sanitizers refuse the way in which PHP loads extensions
 def test_all_workers_share_one_opcache_and_a_reload_of_another_pool_leaves_it(case):
     settings = php.settings(case) + "pm.max_children = 2\n"
     fpm = case.fpm({"one": settings, "two": settings}, f"control.socket = {case.dir}/ctl")
