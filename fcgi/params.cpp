@@ -30,26 +30,33 @@ Param Params::operator[](std::size_t index) const {
           arena.substr(entry.offset + entry.name_length, entry.value_length)};
 }
 
+/// Lengths first: some twenty names are looked up in each request, and most are none of that length.
+bool Params::is_named(const Entry& entry, std::string_view name) const {
+  return entry.name_length == name.size() &&
+         std::string_view(arena_.data() + entry.offset, entry.name_length) == name;
+}
+
+std::string_view Params::value_of(const Entry& entry) const {
+  return {arena_.data() + entry.offset + entry.name_length, entry.value_length};
+}
+
 std::optional<std::string_view> Params::first(std::string_view name) const {
-  for (std::size_t i = 0; i < size(); ++i) {
-    const Param param = (*this)[i];
-    if (param.name == name) return param.value;
+  for (const Entry& entry : entries_) {
+    if (is_named(entry, name)) return value_of(entry);
   }
   return std::nullopt;
 }
 
 std::optional<std::string_view> Params::last(std::string_view name) const {
-  for (std::size_t i = size(); i-- > 0;) {
-    const Param param = (*this)[i];
-    if (param.name == name) return param.value;
+  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+    if (is_named(*entry, name)) return value_of(*entry);
   }
   return std::nullopt;
 }
 
 std::string_view Params::last_non_empty(std::string_view name) const {
-  for (std::size_t i = size(); i-- > 0;) {
-    const Param param = (*this)[i];
-    if (param.name == name && !param.value.empty()) return param.value;
+  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+    if (entry->value_length > 0 && is_named(*entry, name)) return value_of(*entry);
   }
   return {};
 }

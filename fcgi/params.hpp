@@ -59,6 +59,9 @@ class Params {
     std::uint32_t value_length;
   };
 
+  bool is_named(const Entry& entry, std::string_view name) const;
+  std::string_view value_of(const Entry& entry) const;
+
   std::vector<char> arena_;
   std::vector<Entry> entries_;
 };

@@ -90,6 +90,7 @@ struct fpm_functions {
   fpm_text (*param)(fpm_request *request, const char *name);
   int (*param_at)(fpm_request *request, size_t index, fpm_text *name, fpm_text *value);
   ptrdiff_t (*read)(fpm_request *request, void *buffer, size_t size);
+  fpm_text (*body)(fpm_request *request);
   int (*status)(fpm_request *request, int code, const char *reason);
   int (*header)(fpm_request *request, const char *name, const char *value);
   int (*write)(fpm_request *request, const void *bytes, size_t size);
@@ -154,6 +155,10 @@ static inline int fpm_param_at(fpm_request *request, size_t index, fpm_text *nam
 static inline ptrdiff_t fpm_read(fpm_request *request, void *buffer, size_t size) {
   return request->call->read(request, buffer, size);
 }
+
+/* The same without a copy: the next piece of the body where it lies, until the next call of fpm_body() or
+ * fpm_read(), with which it is consumed. size is 0 at the end; data is NULL where fpm_read() gives -1. */
+static inline fpm_text fpm_body(fpm_request *request) { return request->call->body(request); }
 
 /* The answer's status, 200 if this is not called. `reason`: NULL for the usual words. Before the first
  * fpm_write(), fpm_flush() or fpm_finish(). Returns 0, or -1: too late, or no status. */

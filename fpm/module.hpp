@@ -89,6 +89,14 @@ class Request {
     return static_cast<std::size_t>(got);
   }
 
+  /// The next piece of the body where it lies, until the next call of this or of read(). @return an empty
+  /// one at its end. Throws Stopped.
+  std::string_view body() {
+    const fpm_text piece = fpm_body(request_);
+    if (piece.data == nullptr) throw Stopped();
+    return {piece.data, piece.size};
+  }
+
   /// @return false: too late, or not possible.
   bool status(int code, const char* reason = nullptr) {
     return fpm_status(request_, code, reason) == 0;

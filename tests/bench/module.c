@@ -8,7 +8,7 @@ static char buffer[65536];
 static int handle(fpm_request* request, void* worker) {
   const fpm_text query = fpm_param(request, "QUERY_STRING");
   (void)worker;
-  while (fpm_read(request, buffer, sizeof buffer) > 0) {
+  while (fpm_body(request).size > 0) {
   }
   fpm_header(request, "Content-Type", "text/plain");
   if (query.size != 3 || memcmp(query.data, "big", 3) != 0) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace fpm::handlers::module {
 
@@ -101,11 +102,9 @@ const fpm_functions Request::kFunctions = {
       return 1;
     },
     .read = [](fpm_request* request, void* buffer, std::size_t size) -> std::ptrdiff_t {
-      Blocking& blocking = of(request).blocking_;
-      const std::size_t got = blocking.read({static_cast<char*>(buffer), size});
-      if (got > 0 || size == 0) return static_cast<std::ptrdiff_t>(got);
-      return blocking.stop() == Blocking::Stop::none ? 0 : -1;
+      return of(request).read({static_cast<char*>(buffer), size});
     },
+    .body = [](fpm_request* request) -> fpm_text { return of(request).next_piece(); },
     .status = [](fpm_request* request, int code, const char* reason) -> int {
       return of(request).set_status(code, reason);
     },
@@ -155,6 +154,28 @@ Request::Request(Exchange& exchange, const config::Pool& pool)
       exchange_(exchange),
       blocking_(exchange, pool.request_body_timeout),
       goes_on_(pool.request_on_abort != config::OnAbort::end) {}
+
+/// What the module was shown of the body is consumed.
+void Request::give_back() {
+  if (lent_ > 0) exchange_.consume_body(std::exchange(lent_, 0));
+}
+
+std::ptrdiff_t Request::read(std::span<char> buffer) {
+  give_back();
+  const std::size_t got = blocking_.read(buffer);
+  if (got > 0 || buffer.empty()) return static_cast<std::ptrdiff_t>(got);
+  return blocking_.stop() == Blocking::Stop::none ? 0 : -1;
+}
+
+fpm_text Request::next_piece() {
+  give_back();
+  if (!blocking_.wait_for_body()) {
+    return {blocking_.stop() == Blocking::Stop::none ? "" : nullptr, 0};
+  }
+  const std::span<const char> piece = exchange_.body();
+  lent_ = piece.size();
+  return {piece.data(), piece.size()};
+}
 
 int Request::set_status(int code, const char* reason) {
   if (exchange_.begun() || code < 100 || code > 599) return -1;
@@ -221,6 +242,7 @@ int Request::write(std::string_view bytes) {
 }
 
 Outcome Request::conclude(int result) {
+  give_back();
   if (finished_) return {.end = result < 0 ? End::failed : End::ok};
   if (blocking_.stop() != Blocking::Stop::none) return blocking_.conclude("in the module");
   if (result < 0) {

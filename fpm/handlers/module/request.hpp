@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,9 @@ class Request final : public fpm_request {
 
   int set_status(int code, const char* reason);
   int add_header(std::string_view name, std::string_view value);
+  fpm_text next_piece();
+  std::ptrdiff_t read(std::span<char> buffer);
+  void give_back();
   bool begin();
   int write(std::string_view bytes);
   bool append(std::string_view text);
@@ -35,6 +39,7 @@ class Request final : public fpm_request {
   Exchange& exchange_;
   Blocking blocking_;
   const bool goes_on_;  // when the client has gone
+  std::size_t lent_ = 0;  // of the body, to the module
   bool finished_ = false;
   bool has_type_ = false;
   int status_ = 200;

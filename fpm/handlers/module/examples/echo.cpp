@@ -57,8 +57,9 @@ class Echo : public fpm::Module {
     if (query.starts_with("stream=")) return stream(request, query.substr(7));
     request.header("Content-Type", "application/json");
     Body body;
-    char piece[16384];
-    while (const std::size_t got = request.read(piece, sizeof piece)) body.add({piece, got});
+    for (std::string_view piece = request.body(); !piece.empty(); piece = request.body()) {
+      body.add(piece);
+    }
     std::string answer = "{\"options\":{" + options_ + "},\"params\":{";
     bool first = true;
     request.params([&](std::string_view name, std::string_view value) {
