@@ -101,7 +101,8 @@ bool Pool::send_new_logs() {
   for (int slot = 0; slot < board_.slots(); ++slot) {
     auto& worker = slots_[static_cast<std::size_t>(slot)];
     if (!worker) continue;
-    if (worker->order != 0) {
+    // One that does not listen to signals yet would be ended by them: later.
+    if (worker->order != 0 || board_.stage(slot) == Stage::starting) {
       all = false;
       continue;
     }

@@ -166,7 +166,9 @@ bool Pool::worker_started(const News& news, Clock::time_point now,
   const int slot = static_cast<int>(found - slots_.begin());
   if (news.pid == 0) {
     forget_order(slot);
-    cannot_start(os::Error(news.code == 0 ? EPROTO : news.code, "clone"), now);
+    // Many that fail together are one failure.
+    const bool is_first = !retry_at_ || now >= *retry_at_;
+    if (is_first) cannot_start(os::Error(news.code == 0 ? EPROTO : news.code, "clone"), now);
     return true;
   }
   // Whatever a process of the pool's user says must not make the master signal another one.

@@ -17,6 +17,7 @@
 #include <fstream>
 
 #include "fpm/os/process.hpp"
+#include "fpm/os/sibling.hpp"
 
 namespace fpm::os {
 namespace {
@@ -314,7 +315,7 @@ int kill_groups_of(pid_t stopped) {
 }
 
 void kill_with_group(pid_t child) {
-  if (child <= 1) return;
+  if (!is_child(child)) return;
   const bool leads = ::getpgid(child) == child && ::getsid(child) != child;
   ::kill(leads ? -child : child, SIGKILL);
 }

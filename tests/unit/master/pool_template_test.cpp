@@ -257,8 +257,9 @@ TEST_CASE("more workers than orders fit into a channel come one crowd after the 
       ++all;
       f.tell({.kind = News::Kind::started, .number = order.order.number, .code = ENOMEM});
       f.hear();
-      f.now += 31s;  // of the back-off
     }
+    CHECK(f.pool->workers() == 0);
+    f.now += 31s;  // of the back-off
     if (i == 0) CHECK(all == 100);
   }
   CHECK(all >= 250);
