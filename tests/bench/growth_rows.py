@@ -147,5 +147,5 @@ def idle_pools(plan, kind, count):
     lines = "pm = ondemand\npm.max_children = 5\npm.process_idle_timeout = 10s"
     with plan.bench.server(kind, {f"p{i}": lines for i in range(count)}) as server:
         memory = measure.pss_mb(server.pid)
-        used = measure.idle_cpu_ms(server.pid, 0.3 if plan.brief else 5)
+        used = measure.idle_cpu_ms(server.pid, 0.3 if plan.brief else 3)
     return server.ready_ms, memory, used, server.stop_ms

@@ -84,21 +84,36 @@ def system_calls(folder, pids, work):
         return None
     out = folder / "calls"
     command = ["strace", "-f", "-c", "-o", out, *(word for pid in pids for word in ("-p", str(pid)))]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as tracer:
         try:
-            attached = 0
-            while attached < len(pids):
-                line = tracer.stderr.readline()
-                if not line:
-                    return None  # it may not
-                attached += "attached" in line
+            if not attached(tracer, len(pids)):
+                return None  # it may not
             work()
         finally:
             tracer.send_signal(signal.SIGINT)
-            tracer.wait(10)
+            try:
+                tracer.wait(20)
+            finally:
+                tracer.kill()
     total = re.search(r"^\s*100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s+(?:\d+\s+)?total$", out.read_text(),
                       re.M)
     return int(total.group(1))
+
+
+def attached(tracer, count, limit_s=20):
+    """Whether strace says that it has attached to so many processes."""
+    said, end = b"", time.monotonic() + limit_s
+    poll = select.poll()
+    poll.register(tracer.stderr, select.POLLIN)
+    while said.count(b" attached") < count:
+        left = end - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            return False
+        more = os.read(tracer.stderr.fileno(), 4096)
+        if not more:
+            return False
+        said += more
+    return True
 
 
 def tree(pid):

@@ -50,15 +50,15 @@ def reload(plan):
 
 
 def gap_of(plan, options, gap):
-    """9 reloads in 18 s where the goal is; half of it where connections are made otherwise."""
+    """9 reloads in 18 s where the goal is; in 6 s where connections are made otherwise."""
     if plan.brief:
-        return gap / 10
-    return 1.0 if gap > 1 and options else gap
+        return gap / 20
+    return 0.67 if gap > 1 and options else gap
 
 
 def round_of(plan, name, options):
     """The same load without a reload and with so many, one after the other: what was seen of each."""
-    seconds = 2 if plan.brief else 20 if not options else 10
+    seconds = 1.5 if plan.brief else 20 if not options else 7
     seen = []
     for reloads, gap in RELOADS:
         said, _ = under_load(plan, options, reloads, gap_of(plan, options, gap), seconds)

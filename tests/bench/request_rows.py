@@ -50,8 +50,8 @@ def requests(plan):
                     continue
                 subjects = start.subjects(name)
                 tables.append(one_row(plan, name, row, subjects))
-                if place != "tcp":
-                    for subject in subjects:
+                if place != "tcp" and not (plan.brief and name != "unix"):
+                    for subject in subjects[-1:] if plan.brief else subjects:
                         counted[subject.name][name] = count_calls(plan, subject, row)
     for server, row in counted.items():
         calls.add(server, *(row.get(name) or "" for name in ROWS))
@@ -72,7 +72,8 @@ def one_row(plan, name, row, subjects):
     count = max(20, row.count // 40) if plan.brief else int(row.count * plan.scale)
     seen = collections.defaultdict(list)
     for subject in subjects:
-        ask(plan, subject, row, max(20, count // 10))  # warm
+        if not plan.brief:
+            ask(plan, subject, row, max(20, count // 10))  # warm
     for _ in range(plan.ratio_rounds):
         for subject in subjects:
             seen[subject.name].append(ask(plan, subject, row, count))
@@ -128,11 +129,14 @@ class Starter:
         self.scripts = {name: self.bench.php_script(name, text) for name, text in PHP.items()}
         self.limits = {}
         self.hello = self.bench.libfcgi_hello
-        self.libfcgi = self.peer("libfcgi", servers.SPAWN_FCGI and self.hello, self.hello,
+        peers = place == "unix" or not plan.brief
+        self.libfcgi = self.peer("libfcgi", peers and servers.SPAWN_FCGI and self.hello, self.hello,
                                  self.workers)
-        self.php_cgi = self.peer("php-cgi", servers.SPAWN_FCGI and servers.PHP_CGI, servers.PHP_CGI,
-                                 PHP_FCGI_CHILDREN=str(self.workers), PHP_FCGI_MAX_REQUESTS="0")
-        self.php_fpm = self.start("php-fpm", {"www": self.lines}) if servers.PHP_FPM else None
+        self.php_cgi = self.peer("php-cgi", peers and servers.SPAWN_FCGI and servers.PHP_CGI,
+                                 servers.PHP_CGI, PHP_FCGI_CHILDREN=str(self.workers),
+                                 PHP_FCGI_MAX_REQUESTS="0")
+        self.php_fpm = (self.start("php-fpm", {"www": self.lines})
+                        if peers and servers.PHP_FPM else None)
         self.pools = self.our_pools()
         self.fpm = {name: self.start("fpm", {"www": lines}) for name, lines in self.pools.items()}
 

@@ -15,7 +15,7 @@ def bench(case, build, *words):
     """(exit status, output), its temporary files below the case's folder."""
     command = [sys.executable, case.root / "tests/bench/run", "--build", build, *words]
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+                          stderr=subprocess.STDOUT, text=True, timeout=250, check=False,
                           env=dict(os.environ, TMPDIR=str(case.dir)))
     left = list(case.dir.glob("fpm-bench-*"))
     assert not left, f"left behind: {left}"
