@@ -188,6 +188,7 @@ class Master::Loop final : public Orders {
   void push_draining(GenerationId id);
   bool has_heir(const Running& running) const;
   void end_reload(Reply reply);
+  void begin_waiting_reload();
   void end_if_all_started();
 
   template <class Work>
@@ -225,6 +226,8 @@ class Master::Loop final : public Orders {
   std::vector<std::string> order_;  // of the configuration
   std::optional<ReloadUnderWay> reload_;
   std::deque<WaitingReload> waiting_;
+  Clock::time_point next_reload_{};  // of all pools, not before
+  asio::steady_timer reload_timer_{io_};
 };
 
 /// Every handler of the loop runs in this: what is thrown in one (memory, a bug of ours) is logged

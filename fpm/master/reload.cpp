@@ -18,6 +18,10 @@ using scoreboard::PoolState;
 
 namespace {
 
+/// Between reloads of all pools: of signals in quick succession some are done together, the last one
+/// certainly. After each reload clients make their kept connections anew: a storm of it would be felt.
+constexpr std::chrono::milliseconds kBetweenReloads{100};
+
 /// All findings, as at the start; the first error is also what the asker is told.
 std::string tell(const std::vector<config::Problem>& problems) {
   std::string first;
@@ -32,7 +36,8 @@ std::string tell(const std::vector<config::Problem>& problems) {
 
 void Master::Loop::reload(const ReloadOrder& order, Done done) {
   if (shutdown_.stopping()) return done({.done = false, .text = "fpm is stopping"});
-  if (!reload_) return begin_reload(order, {std::move(done)});
+  const bool soon = order.pool || Clock::now() >= next_reload_;
+  if (!reload_ && waiting_.empty() && soon) return begin_reload(order, {std::move(done)});
   // Once, after the one that is under way: what has changed since that one read the files counts.
   for (WaitingReload& waiting : waiting_) {
     if (!policy::merge(waiting.order, order)) continue;
@@ -41,6 +46,7 @@ void Master::Loop::reload(const ReloadOrder& order, Done done) {
   }
   waiting_.push_back({order, {}});
   waiting_.back().done.push_back(std::move(done));
+  if (!reload_) begin_waiting_reload();
 }
 
 void Master::Loop::begin_reload(ReloadOrder order, std::vector<Done> done) {
@@ -422,6 +428,7 @@ void Master::Loop::end_if_all_started() {
 
 void Master::Loop::end_reload(Reply reply) {
   const std::vector<Done> done = std::move(reload_->done);
+  const bool reload_was_of_a_pool = reload_->order.pool.has_value();
   reload_.reset();
   tell_reporter();
   for (const Done& tell_asker : done) tell_asker(reply);
@@ -432,15 +439,21 @@ void Master::Loop::end_reload(Reply reply) {
     return;
   }
   service_manager_.ready();
+  if (!reload_was_of_a_pool) next_reload_ = Clock::now() + kBetweenReloads;
+  begin_waiting_reload();
+}
+
+/// In a pass of its own: what the one before has left to do comes first.
+void Master::Loop::begin_waiting_reload() {
   if (waiting_.empty()) return;
-  // In a pass of its own: what this one has left to do comes first.
-  asio::post(io_, [this] {
-    guarded([this] {
-      if (reload_ || waiting_.empty() || shutdown_.stopping()) return;
-      WaitingReload next = std::move(waiting_.front());
-      waiting_.pop_front();
-      begin_reload(std::move(next.order), std::move(next.done));
-    });
+  const auto when = waiting_.front().order.pool ? Clock::now() : std::max(Clock::now(), next_reload_);
+  after(reload_timer_, when, [this] {
+    if (reload_ || waiting_.empty()) return;
+    WaitingReload next = std::move(waiting_.front());
+    waiting_.pop_front();
+    if (!shutdown_.stopping()) return begin_reload(std::move(next.order), std::move(next.done));
+    for (const Done& tell_asker : next.done) tell_asker({.done = false, .text = "fpm is stopping"});
+    begin_waiting_reload();
   });
 }
 

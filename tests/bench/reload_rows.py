@@ -17,7 +17,7 @@ POOL = ("pm = static\npm.max_children = 24\nlisten.backlog = 511\nping.path = /p
         "cgi.root = /")
 # (reloads, seconds between two)
 RELOADS = ((0, 0), (9, 2.0), (25, 0.02))
-MOST_ROUNDS = 3
+MOST_ROUNDS = 2
 
 
 def reload(plan):
@@ -38,7 +38,7 @@ def reload(plan):
                                              ("sent", "answered", "lost", "retried"))
             p99 = [one["p99"] for one in results]
             ratios = [one[place]["p99"] / one[0]["p99"] for one in seen]
-            table.add(name, f"{reloads} in {reloads * gap_of(plan, options, gap):.3g} s", sent, answered, lost,
+            table.add(name, f"{reloads} in {reloads * (gap / 20 if plan.brief else gap):.3g} s", sent, answered, lost,
                       retried, "answered", table.figure(f"{name}, {reloads} reloads, p99", "fpm", p99, "ms"),
                       spread(ratios, 2))
             if reloads:
@@ -49,19 +49,12 @@ def reload(plan):
     return [table]
 
 
-def gap_of(plan, options, gap):
-    """9 reloads in 18 s where the goal is; in 6 s where connections are made otherwise."""
-    if plan.brief:
-        return gap / 20
-    return 0.67 if gap > 1 and options else gap
-
-
 def round_of(plan, name, options):
     """The same load without a reload and with so many, one after the other: what was seen of each."""
-    seconds = 1.5 if plan.brief else 20 if not options else 7
+    seconds = 1.5 if plan.brief else 20
     seen = []
     for reloads, gap in RELOADS:
-        said, _ = under_load(plan, options, reloads, gap_of(plan, options, gap), seconds)
+        said, _ = under_load(plan, options, reloads, gap / 20 if plan.brief else gap, seconds)
         lost = said["failures"]["closed"]
         if said["failed"] != lost or (lost and (options.get("tcp") or not kept(options))):
             raise servers.Wrong(f"{name}: {said['failures']}")

@@ -106,7 +106,7 @@ def test_status_shows_all_pools(case):
 
 def test_reload_waits_for_the_new_generation(case):
     fpm = fpm_with_control(case, {"www": POOL, "other": POOL})
-    before = set(fpm.workers())
+    before = set(fpm.wait_workers(4))
     code, text = ctl(case, "reload", "www")
     assert (code, text) == (0, "1 pools reloaded\n"), text
     fpm.wait_workers(4)

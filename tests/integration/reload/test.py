@@ -47,7 +47,7 @@ def rewrite(fpm, global_lines=""):
 
 def test_every_worker_is_new_after_usr2(case):
     fpm = case.fpm({"www": POOL, "other": POOL + "pm = ondemand\n"})
-    before = set(fpm.workers())
+    before = set(fpm.wait_workers(2))
     reload(fpm)
     procs.wait_until(lambda: len(fpm.workers()) == 2 and not before & set(fpm.workers()),
                      "two new workers")
@@ -93,7 +93,7 @@ def fpm_status(fpm, name, value, pool="www"):
 
 def test_a_configuration_with_errors_changes_nothing_and_all_are_told(case):
     fpm = case.fpm({"www": POOL})
-    before = fpm.workers()
+    before = fpm.wait_workers(2)
     good = fpm.pools["www"]
     fpm.pools["www"] = good + "\npm.max_children = many\nno.such = 1\nuser = nobody-here-at-all"
     rewrite(fpm)
@@ -207,7 +207,7 @@ def test_a_socket_file_that_somebody_removed_is_there_again(case):
 def test_process_max_leaves_room_for_the_new_generation(case):
     fpm = case.fpm({"www": POOL, "other": POOL}, "process.max = 4")
     for _ in range(3):
-        before = set(fpm.workers())
+        before = set(fpm.wait_workers(4))
         reload(fpm)
         procs.wait_until(lambda: len(fpm.workers()) == 4 and not before & set(fpm.workers()),
                          "four new workers")
@@ -271,7 +271,7 @@ def test_owner_of_a_socket_takes_effect_and_goes_back(case):
 
 def test_a_generation_that_cannot_start_leaves_the_old_one_in_place(case):
     fpm = case.fpm({"www": POOL, "other": POOL})
-    before = set(fpm.workers())
+    before = set(fpm.wait_workers(4))
     good = fpm.pools["www"]
     # There is no such confinement, which only a worker can find out.
     fpm.pools["www"] = good + "\napparmor_hat = none_such"
@@ -289,7 +289,7 @@ def test_a_generation_that_cannot_start_leaves_the_old_one_in_place(case):
 
 def test_a_taken_address_changes_nothing(case):
     fpm = case.fpm({"www": POOL})
-    before = fpm.workers()
+    before = fpm.wait_workers(2)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         fpm.pools["new"] = (fpm.pools["www"].replace("[www]", "[new]")
                             .replace(f"{case.dir}/www.sock", f"127.0.0.1:{taken.getsockname()[1]}"))
@@ -303,7 +303,7 @@ def test_a_taken_address_changes_nothing(case):
 
 def test_hup_reopens_logs_and_replaces_what_differs_only(case):
     fpm = case.fpm({"www": POOL + "pm.max_children = 1\n", "other": POOL + "pm.max_children = 1\n"})
-    before = set(fpm.workers())
+    before = set(fpm.wait_workers(2))
     change(fpm, "www", "pm.max_children = 1", "pm.max_children = 3")
     reload(fpm, signal.SIGHUP)
     fpm.wait_workers(4)
@@ -418,7 +418,7 @@ def count_memories(pid):
 @plain_only
 def test_a_hundred_reloads_leave_nothing_behind(case):
     """In the master and in the reporter, which sees them all."""
-    reporter = Reporter(case, {f"p{i}": POOL + ("pm = ondemand\n" if i % 2 else "")
+    reporter = Reporter(case, {f"p{i}": POOL + ("pm = ondemand\npm.max_children = 1\n" if i % 2 else "")
                                for i in range(4)}, f"control.socket = {case.dir}/ctl")
     fpm, shown_by = reporter.fpm, reporter.pid()
     seen, shown = {}, {}
