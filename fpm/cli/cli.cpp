@@ -200,7 +200,8 @@ int run_master(config::Config config, os::InheritedSockets inherited,
   }
   os::set_title(fmt::format("master process ({})", config.file));
   master::Master master(config.file, config.global, std::move(*parts),
-                        {.worker = worker::run_worker, .preload = worker::run_template},
+                        {.worker = worker::run_worker, .preload = worker::run_template,
+                         .preload_all = worker::run_shared_template},
                         std::move(surroundings));
   if (auto done = master.run(); !done) {
     log::error("{}", done.error().text());

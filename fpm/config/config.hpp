@@ -24,6 +24,8 @@ enum class OnAbort { by_handler, end, go_on };
 /// cgi.background: what becomes of children that outlive the script's own process.
 enum class Background { leave, kill };
 enum class LogFormat { text, json };
+/// template: who loads PHP, a process for each pool or one for all.
+enum class TemplateMode { pool, shared };
 /// http.scripts: which requests the door passes to the pool.
 enum class Scripts { none, extension, executable, all };
 /// syslog.facility, with the numbers of syslog(3), so that a cast gives what openlog() takes.
@@ -89,6 +91,7 @@ struct Global {
   log::Level log_level = log::Level::notice;
   int log_limit = 1024;  ///< bytes of a line with its line feed, 512 or more
   LogFormat log_format = LogFormat::text;
+  TemplateMode template_mode = TemplateMode::pool;
 
   int emergency_restart_threshold = 0;        ///< deaths by SIGSEGV or SIGBUS, 0: off
   Milliseconds emergency_restart_interval{};  ///< 0: off
@@ -210,6 +213,7 @@ struct Pool {
   std::string php_root;     ///< absolute path, empty: none
   bool php_ini_parameters = true;
   std::string php_library;  ///< phpX.Y.so, absolute; with handler = php, no directive
+  bool shared_template = false;  ///< with handler = php: Global::template_mode says so
   int log_limit = 1024;     ///< Global::log_limit, which PHP's messages keep to
   Address http_listen;    ///< of the door; its text is empty: there is none
   std::string http_root;  ///< absolute path, empty: none

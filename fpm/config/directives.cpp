@@ -35,6 +35,10 @@ const G kGlobal[] = {
      "master are cut, those of workers go on in a new line."},
     {"log_format", G::Choice<LogFormat>{&Global::log_format}, "text", anything,
      "Form of the master's log: text, as php-fpm writes it, or json, one object a line."},
+    {"template", G::Choice<TemplateMode>{&Global::template_mode}, "pool", anything,
+     "Who loads PHP: pool, a process of each pool, as the pool's user; or shared, one process for all "
+     "pools, as the user that starts fpm. The latter takes less memory and separates pools less: they "
+     "have one opcache, and those of its settings that PHP takes at its start come from php.ini alone."},
     {"emergency_restart_interval", G::Time{&Global::emergency_restart_interval}, "0", anything,
      "Time within which emergency_restart_threshold deaths count (time in seconds; suffix ms, s, m, "
      "h, d; 0 for off)."},

@@ -83,7 +83,7 @@ struct Directive {
 
   using Field =
       std::variant<Text, Path, LogFile, Flag, Number, OptionalNumber, Time, Size, ResourceLimit,
-                   Cpus, Mode, Listen, Choice<log::Level>, Choice<LogFormat>,
+                   Cpus, Mode, Listen, Choice<log::Level>, Choice<LogFormat>, Choice<TemplateMode>,
                    Choice<SyslogFacility>, Choice<HandlerKind>, Choice<ProcessManager>,
                    Choice<OnAbort>, Choice<Background>, Choice<Family>, Choice<Scripts>, CommaList, BlankList, PathList, UriList,
                    Environment, PhpValues>;

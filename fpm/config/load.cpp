@@ -235,7 +235,11 @@ void conclude(Draft& draft, const LoadOptions& options, Loaded& out) {
   if (!options.pid_file.empty()) out.config.global.pid = options.pid_file;
   resolve_paths(draft, options, out.config, out.problems);
   check_rules(draft, options, out.config, out.problems);
-  for (Pool& pool : out.config.pools) pool.log_limit = out.config.global.log_limit;
+  for (Pool& pool : out.config.pools) {
+    pool.log_limit = out.config.global.log_limit;
+    pool.shared_template = pool.handler == HandlerKind::php &&
+                           out.config.global.template_mode == TemplateMode::shared;
+  }
   if (!options.single.empty()) keep_single(options.single, out);
   drop_repeated(out.problems);
 }

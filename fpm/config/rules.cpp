@@ -59,6 +59,20 @@ class GlobalRules {
     }
   }
 
+  /// To be asked when the pools are known: one process cannot load two PHPs.
+  void shared_template() {
+    if (!good("template") || global_.template_mode != TemplateMode::shared) return;
+    const Pool* first = nullptr;
+    for (const Pool& pool : config_.pools) {
+      if (pool.handler != HandlerKind::php || pool.php_library.empty()) continue;
+      if (first == nullptr) first = &pool;
+      if (pool.php_library == first->php_library) continue;
+      about("template", fmt::format("one PHP serves all pools then, but pool {} wants another one than "
+                                    "pool {}",
+                                    pool.name, first->name));
+    }
+  }
+
   /// To be asked when the pools are known to be right: they say how many workers start.
   void process_max() {
     if (!good("process.max") || global_.process_max == 0) return;
@@ -270,6 +284,7 @@ void check_rules(const Draft& draft, const LoadOptions& options, Config& config,
   one_pool_per_address(draft, config, problems);
   global.process_max();
   global.status_user();
+  global.shared_template();
 }
 
 }  // namespace fpm::config

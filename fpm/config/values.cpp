@@ -29,6 +29,10 @@ constexpr Word<LogFormat> kLogFormats[] = {
     {"text", LogFormat::text},
     {"json", LogFormat::json},
 };
+constexpr Word<TemplateMode> kTemplateModes[] = {
+    {"pool", TemplateMode::pool},
+    {"shared", TemplateMode::shared},
+};
 constexpr Word<SyslogFacility> kFacilities[] = {
     {"auth", SyslogFacility::auth},     {"authpriv", SyslogFacility::authpriv},
     {"cron", SyslogFacility::cron},     {"daemon", SyslogFacility::daemon},
@@ -245,6 +249,7 @@ std::string absolute_path(std::string_view path, std::string_view prefix) {
 
 std::span<const Word<log::Level>> words(log::Level) { return kLevels; }
 std::span<const Word<LogFormat>> words(LogFormat) { return kLogFormats; }
+std::span<const Word<TemplateMode>> words(TemplateMode) { return kTemplateModes; }
 std::span<const Word<SyslogFacility>> words(SyslogFacility) { return kFacilities; }
 std::span<const Word<HandlerKind>> words(HandlerKind) { return kHandlers; }
 std::span<const Word<ProcessManager>> words(ProcessManager) { return kManagers; }
@@ -277,6 +282,7 @@ std::string print_word(Enum value) {
 
 template std::string parse_word(std::string_view, log::Level&);
 template std::string parse_word(std::string_view, LogFormat&);
+template std::string parse_word(std::string_view, TemplateMode&);
 template std::string parse_word(std::string_view, SyslogFacility&);
 template std::string parse_word(std::string_view, HandlerKind&);
 template std::string parse_word(std::string_view, ProcessManager&);
@@ -286,6 +292,7 @@ template std::string parse_word(std::string_view, Family&);
 template std::string parse_word(std::string_view, Scripts&);
 template std::string print_word(log::Level);
 template std::string print_word(LogFormat);
+template std::string print_word(TemplateMode);
 template std::string print_word(SyslogFacility);
 template std::string print_word(HandlerKind);
 template std::string print_word(ProcessManager);

@@ -56,6 +56,7 @@ struct Word {
 /// The words of each enumeration; of several for one value the first is printed.
 std::span<const Word<log::Level>> words(log::Level);
 std::span<const Word<LogFormat>> words(LogFormat);
+std::span<const Word<TemplateMode>> words(TemplateMode);
 std::span<const Word<SyslogFacility>> words(SyslogFacility);
 std::span<const Word<HandlerKind>> words(HandlerKind);
 std::span<const Word<ProcessManager>> words(ProcessManager);

@@ -159,6 +159,10 @@ class Handler {
   /// thread, which has no other after it. An Error, with the reason in it, ends that process.
   virtual os::Result<void> load() { return {}; }
 
+  /// Loads what pools share, too, in a process that templates of pools are forked from (template = shared), as
+  /// who started the program. load() follows in each of those, with another Handler.
+  virtual os::Result<void> load_for_all() { return {}; }
+
   /// Once in each worker, as the pool's user, before the first request. An Error ends the worker
   /// and is told through its channel. May set the dispositions of SIGCHLD and SIGPIPE, which the
   /// worker then leaves alone.

@@ -59,7 +59,7 @@ struct Running {
   Pool pool;
   int counted = 0;                 // workers, as they are in the loop's sum
   bool watched = false;            // its eventfd is in the epoll set
-  pid_t watched_template = 0;      // so is the channel of that process
+  std::uint64_t watched_template = 0;  // so is the channel of that process
   bool shrink_pending = false;
   bool starting = false;           // an old generation serves meanwhile, unless the pool is new
   std::vector<GenerationId> replaces;  // those that drain when this one serves

@@ -72,6 +72,7 @@ void Master::Loop::reap_children() {
   while (const auto exit = os::reap()) {
     if (reporter_ && reporter_->reap(*exit)) continue;
     if (doors_ && doors_->reap(*exit)) continue;
+    if (spawner_.reap(*exit)) continue;
     const auto owner = std::find_if(running_.begin(), running_.end(), [&](const auto& one) {
       const bool has_children = one.second->counted > 0 || one.second->pool.template_pid() != 0;
       return has_children && one.second->pool.reap(*exit, now);
@@ -185,19 +186,19 @@ void Master::Loop::watch_generation(Running& running) {
 
 /// Its channel leaves the epoll set when it is closed.
 void Master::Loop::watch_template(Running& running) {
-  const pid_t pid = running.pool.template_pid();
-  if (pid == running.watched_template) return;
-  running.watched_template = pid;
-  if (pid == 0) return;
+  const std::uint64_t number = running.pool.template_number();
+  if (number == running.watched_template) return;
+  running.watched_template = number;
+  if (number == 0) return;
   if (auto done = epoll_.watch(running.pool.template_channel(), template_tag(running.id)); !done) {
     log::in_pool(log::Level::error, running.name(), "{}", done.error().text());
   }
 }
 
 void Master::Loop::hear_template(Running& running) {
-  if (running.pool.template_pid() == 0) return;
+  if (running.pool.template_number() == 0) return;
   running.pool.hear_template(Clock::now(), [this](pid_t pid) {
-    if ((reporter_ && reporter_->is(pid)) || (doors_ && doors_->is(pid))) return true;
+    if (spawner_.is_shared(pid) || (reporter_ && reporter_->is(pid)) || (doors_ && doors_->is(pid))) return true;
     return std::any_of(running_.begin(), running_.end(), [pid](const auto& one) {
       return one.second->pool.template_pid() == pid || one.second->pool.has_worker(pid);
     });

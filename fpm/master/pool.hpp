@@ -105,6 +105,8 @@ class Pool {
   // Where an application is loaded once for all workers (config::runs_inside).
   /// What the template is heard on, -1: there is none now. Changes with grow() and reap().
   int template_channel() const { return template_ ? template_->channel() : -1; }
+  /// Another one for each template that this pool has had; 0: there is none now.
+  std::uint64_t template_number() const { return template_ ? template_number_ : 0; }
   pid_t template_pid() const { return template_ ? template_->pid() : 0; }
   /// Takes what it tells: workers that it has started. `taken`: the process is known for something else.
   void hear_template(Clock::time_point now, const std::function<bool(pid_t)>& taken);
@@ -221,6 +223,9 @@ class Pool {
   bool order(int slot, Clock::time_point now);
   void forget_order(int slot);
   void forget_orders();
+  void know_template();
+  bool template_tells(const News& news, const std::function<bool(pid_t)>& taken);
+  void template_lost(Clock::time_point now);
   void end_template();
   void template_failed(Clock::time_point now);
   std::optional<Clock::time_point> hurry_template(Clock::time_point now);
@@ -259,6 +264,7 @@ class Pool {
   WatchOutput watch_output_;
   std::vector<std::optional<Worker>> slots_;
   std::optional<Template> template_;
+  std::uint64_t template_number_ = 0;
   std::unique_ptr<OutputWatch> template_output_;
   std::optional<Clock::time_point> template_idle_since_;
   std::optional<Clock::time_point> template_owes_since_;  // what it was ordered, or to load

@@ -27,6 +27,8 @@ constexpr int kMostNews = 2 * kMostOrders;
 /// cache first may need its time.
 constexpr std::chrono::seconds kLoadPatience{120};
 constexpr std::chrono::seconds kOrderPatience{20};
+/// With template = shared: how long a pool's template stays when no worker is wanted.
+constexpr std::chrono::seconds kCopyRest{2};
 
 bool passes(int code) {
   return code == EAGAIN || code == ETOOMANYREFS || code == ENOBUFS || code == ENOMEM;
@@ -51,14 +53,19 @@ os::Result<void> Pool::start_template() {
   auto started = Template::start(spawner_, place(0));
   if (!started) return started.error();
   template_.emplace(std::move(*started));
+  ++template_number_;
   template_has_new_logs_ = true;
+  if (template_->pid() != 0) know_template();
+  return {};
+}
+
+void Pool::know_template() {
   os::UniqueFd out = template_->take_out();
   if (out) {
     template_output_ =
         watch_output_(config(), template_->pid(), std::move(out), template_->take_err());
   }
   log::in_pool(log::Level::debug, config().name, "template {} started", template_->pid());
-  return {};
 }
 
 /// Asks the template for a worker in that slot, which is vacant. @return it has been asked for, or is
@@ -139,21 +146,33 @@ void Pool::end_template() {
 void Pool::hear_template(Clock::time_point now, const std::function<bool(pid_t)>& taken) {
   for (int i = 0; template_ && i < kMostNews; ++i) {
     const auto news = template_->next();
-    if (!news) return;
+    if (!news) {
+      if (template_->lost()) template_lost(now);
+      return;
+    }
     template_owes_since_.reset();
-    if (news->kind == News::Kind::loaded) {
+    if (news->kind == News::Kind::loaded && template_tells(*news, taken)) {
       log::in_pool(log::Level::debug, config().name, "template {} has loaded the application",
                    template_->pid());
       dismiss_stand_in();
-    } else if (!worker_started(*news, now, taken)) {
+    } else if (news->kind != News::Kind::started || !worker_started(*news, now, taken)) {
       log::in_pool(log::Level::error, config().name,
-                   "template {} names process {} as a new worker, which it is not: the template is "
-                   "ended",
-                   template_->pid(), news->pid);
+                   "template {} names process {} as {}, which it is not: the template is ended",
+                   template_->pid(), news->pid,
+                   news->kind == News::Kind::started ? "a new worker" : "itself");
       end_template();
       template_failed(now);
     }
   }
+}
+
+/// It has loaded; a copy tells who it is. @return false: it lies.
+bool Pool::template_tells(const News& news, const std::function<bool(pid_t)>& taken) {
+  if (template_->pid() != 0) return news.pid == 0 || news.pid == template_->pid();
+  if (!os::is_child(news.pid) || taken(news.pid)) return false;
+  template_->is(news.pid);
+  know_template();
+  return true;
 }
 
 /// @return false: the template lies.
@@ -182,6 +201,20 @@ bool Pool::worker_started(const News& news, Clock::time_point now,
   const Go go;
   (void)::send(worker.channel.get(), &go, sizeof go, MSG_DONTWAIT | MSG_NOSIGNAL);
   return true;
+}
+
+/// It was to be a copy of what all pools share, and did not come about.
+void Pool::template_lost(Clock::time_point now) {
+  policy::Backoff next = backoff_;
+  (void)next.failed();
+  if (next.worth_a_line()) {
+    const auto& failure = template_->failure();
+    log::in_pool(log::Level::error, config().name, "its template could not be made{}{}",
+                 failure ? ": " : "",
+                 failure ? os::Error(failure->code, log::printable(failure->step)).text() : "");
+  }
+  end_template();
+  template_failed(now);
 }
 
 /// The template has ended, by itself or by a fault of the application.
@@ -245,9 +278,12 @@ void Pool::dismiss_stand_in() {
 std::optional<Clock::time_point> Pool::check_template(Clock::time_point now) {
   if (orders_ > 0) return hurry_template(now);
   template_owes_since_.reset();
-  const std::chrono::milliseconds timeout = config().template_idle_timeout;
-  const bool may_go = config().pm == config::ProcessManager::ondemand && timeout.count() > 0;
-  if (!template_ || !may_go || workers_ > 0 || owed_ > 0) {
+  // A copy of what all pools share is soon made again.
+  const bool copy = config().shared_template;
+  const std::chrono::milliseconds timeout = copy ? kCopyRest : config().template_idle_timeout;
+  const bool may_go =
+      copy || (config().pm == config::ProcessManager::ondemand && timeout.count() > 0);
+  if (!template_ || !may_go || (workers_ > 0 && !copy) || owed_ > 0) {
     template_idle_since_.reset();
     return std::nullopt;
   }
@@ -270,7 +306,8 @@ std::optional<Clock::time_point> Pool::hurry_template(Clock::time_point now) {
                template_->pid(),
                template_->loaded() ? "made no worker" : "did not load the application",
                std::chrono::duration_cast<std::chrono::seconds>(now - *template_owes_since_).count(),
-               log::printable(os::whereabouts(template_->pid())));
+               template_->pid() == 0 ? "it is not there yet"
+                                     : log::printable(os::whereabouts(template_->pid())));
   end_template();
   template_failed(now);
   return std::nullopt;

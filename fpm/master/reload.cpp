@@ -97,6 +97,7 @@ bool Master::Loop::take_configuration(config::Loaded loaded) {
   } else if (std::find(order_.begin(), order_.end(), *reload_->order.pool) == order_.end()) {
     order_.push_back(*reload_->order.pool);
   }
+  spawner_.end_shared();  // another one will know the new pools, and load PHP anew
   for (auto& [name, door] : *doors) opened_doors_.insert_or_assign(name, std::move(door));
   reload_->pools = parts->size();
   log::notice("reloading: {} pool{} of {} with a new generation, {} removed", parts->size(),

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "fpm/master/worker_entry.hpp"
+#include "fpm/os/process.hpp"
 
 namespace fpm::master {
 
@@ -27,7 +28,7 @@ struct WorkerPlace {
 
 /// A worker process, as the master holds it.
 struct Spawned {
-  pid_t pid = 0;
+  pid_t pid = 0;         ///< 0: a template that is yet to be made, and tells its pid
   os::UniqueFd channel;  ///< the master's end
   os::UniqueFd out;      ///< what it prints, non-blocking; empty unless catch_workers_output
   os::UniqueFd err;
@@ -59,11 +60,23 @@ class ForkSpawner final : public Spawner {
   os::Result<Spawned> spawn_template(const WorkerPlace& place) override;
   void signal(pid_t pid, int signal) override;
 
+  // The process that templates of pools are copies of, with template = shared.
+  /// There is such a process, and this is its pid.
+  bool is_shared(pid_t pid) const { return shared_pid_ != 0 && pid == shared_pid_; }
+  /// It has ended. @return it was that process; the next template starts another.
+  bool reap(const os::Exit& exit);
+  /// It ends; the next template gets another, which knows the pools that are there then.
+  void end_shared();
+
  private:
   os::Result<Spawned> make(const WorkerPlace& place, WorkerEntry entry);
+  os::Result<Spawned> copy(const WorkerPlace& place);
+  os::Result<void> start_shared(const WorkerPlace& place);
 
   Entries entries_;
   std::function<void(const config::Pool&)> forget_others_;
+  pid_t shared_pid_ = 0;  // 0: there is none
+  os::UniqueFd shared_;   // its channel
 };
 
 }  // namespace fpm::master

@@ -24,7 +24,8 @@ os::Result<Template> Template::start(Spawner& spawner, const WorkerPlace& place)
 }
 
 Template::~Template() {
-  if (channel_) spawner_->signal(pid_, SIGKILL);
+  // One that is yet to be made ends with its channel.
+  if (channel_ && pid_ > 0) spawner_->signal(pid_, SIGKILL);
 }
 
 os::Result<std::uint32_t> Template::order(int slot, int channel, int out, int err) {
@@ -44,6 +45,7 @@ os::Result<std::uint32_t> Template::order(int slot, int channel, int out, int er
 std::optional<News> Template::next() {
   std::array<char, std::max(sizeof(News), sizeof(SetupFailure))> packet;
   const ssize_t got = ::recv(channel_.get(), packet.data(), packet.size(), MSG_DONTWAIT);
+  lost_ = got == 0 && pid_ == 0;
   if (got == static_cast<ssize_t>(sizeof(SetupFailure))) {
     SetupFailure failure;
     const std::uint32_t magic = failure.magic;

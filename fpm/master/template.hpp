@@ -24,7 +24,11 @@ class Template {
   Template& operator=(Template&&) = delete;
   ~Template();
 
+  /// 0: it is a copy that is yet to be made; it tells its pid when it has loaded.
   pid_t pid() const { return pid_; }
+  void is(pid_t pid) { pid_ = pid; }
+  /// The copy was not made, or ended before it told its pid.
+  bool lost() const { return lost_; }
   /// To be watched for reading: news, or its end.
   int channel() const { return channel_.get(); }
   /// What it prints, once, for whoever follows it; empty where it is not captured.
@@ -54,6 +58,7 @@ class Template {
   os::UniqueFd err_;
   std::uint32_t last_order_ = 0;
   bool loaded_ = false;
+  bool lost_ = false;
   std::optional<SetupFailure> failure_;
 };
 

@@ -27,9 +27,23 @@ struct News {
   std::uint32_t magic = 0x46505432;  // "FPT2"
   Kind kind = Kind::loaded;
   std::uint32_t number = 0;  ///< started: of the order
-  std::int32_t pid = 0;      ///< started: the worker; 0: none, `code` says why
+  std::int32_t pid = 0;      ///< loaded: itself; started: the worker; 0: none, `code` says why
   std::int32_t code = 0;     ///< errno of clone(2)
 };
+
+/// With template = shared, to the process that has loaded what all pools share: a template of one pool is
+/// wanted, as a copy of it. The pointers are of the master's memory, which that process is a copy of; it was
+/// made when the objects were there already. What it copies answers over its own channel.
+struct CopyOrder {
+  std::uint32_t magic = 0x46505434;  // "FPT4"
+  std::uint32_t travels = 0;         ///< bit n: the descriptor Passed n is in the packet, in that order
+  const config::Pool* pool = nullptr;
+  const os::Identity* identity = nullptr;
+  std::int32_t slots = 0;  ///< of the scoreboard
+  std::uint32_t log_generation = 0;
+};
+enum class Passed { channel, listener, wakeup, board, ledger, log, access_log, slow_log, out, err };
+inline constexpr std::size_t kPassed = 10;
 
 /// To a new worker: the master knows it.
 struct Go {

@@ -35,6 +35,8 @@ struct WorkerStart {
   /// This very process is the pool's one worker (--single), in the foreground: called when it has
   /// served, in place of what a master would clean up.
   std::function<void()> on_end;
+  /// For preload_all alone: takes what belongs to other pools out of a process that is for one pool.
+  std::function<void(const config::Pool&)> forget_others{};
   bool stand_in = false;  ///< the application cannot be loaded: answer 503 in its place
   std::uint32_t log_generation = 0;  ///< of the logs above, Pulse::log_generation before the fork
 };
@@ -48,6 +50,9 @@ struct Entries {
   WorkerEntry worker = nullptr;
   /// A template: its start is that of a worker without a slot, and its channel speaks template_entry.hpp.
   WorkerEntry preload = nullptr;
+  /// The process that loads what the pools share (template = shared): its start is that of a template, of
+  /// whichever pool, without that pool's descriptors; its channel speaks template_entry.hpp.
+  WorkerEntry preload_all = nullptr;
 };
 
 /// What a worker tells through its channel, in one packet: that a step of its set-up failed. The other

@@ -10,7 +10,7 @@
 namespace fpm::os {
 
 /// How many descriptors one packet carries.
-inline constexpr std::size_t kMostPassed = 4;
+inline constexpr std::size_t kMostPassed = 12;
 
 /// Sends `bytes` (at least one) with `fds`, borrowed, as one packet of a UNIX socket that keeps
 /// packets apart (SOCK_SEQPACKET, SOCK_DGRAM). Does not block, raises no SIGPIPE.

@@ -100,6 +100,14 @@ os::Result<Board> Board::attach(int fd, int slots) {
   return over(std::move(*memory), count);
 }
 
+os::Result<Board> Board::join(int fd, int slots) {
+  if (slots < 1 || slots > kMostSlots) return os::Error(EINVAL, "join a scoreboard");
+  const auto count = static_cast<std::size_t>(slots);
+  auto memory = os::SharedMemory::map_writable(fd, Layout(count).bytes);
+  if (!memory) return memory.error();
+  return over(std::move(*memory), count);
+}
+
 Stage Board::stage(int slot) const {
   return static_cast<Stage>(stages_[slot].load(std::memory_order_acquire) & kStageMask);
 }

@@ -79,6 +79,10 @@ class Board {
   /// which is not kept: only what is const may be called. Errors: EINVAL if it is no such memory.
   static os::Result<Board> attach(int fd, int slots);
 
+  /// The memory of create(slots) of the master, by its descriptor, in a process that did not inherit the
+  /// mapping. Errors: EINVAL if it is no such memory.
+  static os::Result<Board> join(int fd, int slots);
+
   /// Not made yet: no slots, all counts are 0, and there is no pulse.
   Board() = default;
   explicit operator bool() const { return pulse_ != nullptr; }

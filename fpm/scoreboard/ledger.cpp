@@ -18,13 +18,23 @@ os::Result<Ledger> Ledger::create() {
   return ledger;
 }
 
+Ledger Ledger::over(os::SharedMemory memory) {
+  Ledger ledger;
+  ledger.memory_ = std::move(memory);
+  ledger.totals_ = std::launder(reinterpret_cast<Totals*>(ledger.memory_.data()));
+  return ledger;
+}
+
 os::Result<Ledger> Ledger::attach(int fd) {
   auto memory = os::SharedMemory::map_read_only(fd, sizeof(Totals));
   if (!memory) return memory.error();
-  Ledger ledger;
-  ledger.memory_ = std::move(*memory);
-  ledger.totals_ = std::launder(reinterpret_cast<Totals*>(ledger.memory_.data()));
-  return ledger;
+  return over(std::move(*memory));
+}
+
+os::Result<Ledger> Ledger::join(int fd) {
+  auto memory = os::SharedMemory::map_writable(fd, sizeof(Totals));
+  if (!memory) return memory.error();
+  return over(std::move(*memory));
 }
 
 void read_totals(const Totals& totals, PoolSnapshot& pool) {

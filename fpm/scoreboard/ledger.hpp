@@ -46,10 +46,15 @@ class Ledger {
   /// can be written. Errors: EINVAL if it is no such memory.
   static os::Result<Ledger> attach(int fd);
 
+  /// create()'s of the master, by its descriptor, in a process that did not inherit the mapping.
+  static os::Result<Ledger> join(int fd);
+
   Totals& totals() const { return *totals_; }
   const os::SharedMemory& memory() const { return memory_; }
 
  private:
+  static Ledger over(os::SharedMemory memory);
+
   os::SharedMemory memory_;
   Totals* totals_ = nullptr;
 };

@@ -67,7 +67,7 @@ os::Result<void> TemplateProcess::load() {
 void TemplateProcess::serve() {
   os::reset_signals();  // of what was loaded
   ::signal(SIGPIPE, SIG_IGN);
-  tell({.kind = master::News::Kind::loaded});
+  tell({.kind = master::News::Kind::loaded, .pid = ::getpid()});
   for (;;) take_message();
 }
 

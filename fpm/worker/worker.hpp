@@ -13,4 +13,8 @@ namespace fpm::worker {
 /// A master::WorkerEntry.
 [[noreturn]] void run_template(const master::WorkerStart& start);
 
+/// The life of the process that templates of pools are copies of, with template = shared. A
+/// master::WorkerEntry.
+[[noreturn]] void run_shared_template(const master::WorkerStart& start);
+
 }  // namespace fpm::worker

@@ -172,8 +172,12 @@ void disable_classes(std::string_view list) {
   }
 }
 
-void set_pool_values(const config::Variables& values, bool admin) {
+bool g_started = false;  // PHP has, in this process or in one that it is a copy of
+
+/// `late`: PHP has started without them.
+void set_pool_values(const config::Variables& values, bool admin, bool late) {
   for (const auto& [name, value] : values) {
+    if (name == "extension" && late && !value.empty()) load_extension(value.c_str());
     if (name == "extension" || name == "zend_extension") continue;  // loaded at the start
     if (!set_for_good(name, value, admin)) complain(admin ? "php_admin_value" : "php_value", name);
     if (name == "disable_functions" && !value.empty()) zend_disable_functions(value.c_str());
@@ -183,16 +187,27 @@ void set_pool_values(const config::Variables& values, bool admin) {
 
 }  // namespace
 
+void load_extension(const char* name) {
+  zend_interned_strings_switch_storage(false);
+  const bool loaded = php_load_extension(name, MODULE_PERSISTENT, 1) == SUCCESS;
+  zend_interned_strings_switch_storage(true);
+  // Its part in the start of each request is found by this.
+  if (loaded) zend_collect_module_handlers();
+}
+
 os::Result<void> start_engine(const config::PhpStart& start, const config::Variables& values,
                               const config::Variables& admin_values) {
-  if (!start_php(start, ini_entries(start, values, admin_values))) {
-    return os::Error(ELIBACC, "start PHP: it refuses, see what it says before this");
+  const bool late = std::exchange(g_started, true);
+  if (!late) {
+    if (!start_php(start, ini_entries(start, values, admin_values))) {
+      return os::Error(ELIBACC, "start PHP: it refuses, see what it says before this");
+    }
+    if (start.extended_info) CG(compiler_options) |= ZEND_COMPILE_EXTENDED_INFO;
+    install_server_variables();
+    install_body_readers();
   }
-  if (start.extended_info) CG(compiler_options) |= ZEND_COMPILE_EXTENDED_INFO;
-  install_server_variables();
-  install_body_readers();
-  set_pool_values(values, false);
-  set_pool_values(admin_values, true);
+  set_pool_values(values, false, late);
+  set_pool_values(admin_values, true, late);
   return {};
 }
 

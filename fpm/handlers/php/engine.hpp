@@ -10,7 +10,9 @@
 
 namespace fpm::handlers::php {
 
-/// Starts PHP with php.ini and the settings of the command line and of the pool. Once in a process.
+/// Starts PHP with php.ini and the settings of the command line and of the pool. Once in a process: where
+/// it runs already, for several pools, the pool's settings are added as php-fpm adds them, and those that
+/// PHP only takes at its start have no effect.
 /// Lines that PHP has to say go to the standard error. An Error says that PHP did not start.
 os::Result<void> start_engine(const config::PhpStart& start, const config::Variables& values,
                               const config::Variables& admin_values);

@@ -73,12 +73,6 @@ void describe(Request& request, Exchange& exchange) {
 
 // --- PHP_VALUE and PHP_ADMIN_VALUE ----------------------------------------------------------------
 
-void load_extension(const char* name) {
-  zend_interned_strings_switch_storage(false);
-  (void)php_load_extension(name, MODULE_PERSISTENT, 1);
-  zend_interned_strings_switch_storage(true);
-}
-
 /// One line of such a parameter: in force for this request alone.
 void take_ini_line(zval* name, zval* value, zval*, int kind, void* mode) {
   if (kind != ZEND_INI_PARSER_ENTRY || name == nullptr || value == nullptr) return;

@@ -45,11 +45,12 @@ class Loader final : public Handler {
   bool runs_inside() const override { return true; }
   bool runs_filters() const override { return true; }  // php-fpm runs every role alike
   os::Result<void> load() override {
-    const auto plugin = load_plugin(pool_.php_library, file_.get());
-    if (plugin.has_error()) return plugin.error();
-    file_.reset();
-    inner_ = (*plugin)->make(pool_, user_);
+    if (auto done = link(); done.has_error()) return done;
     return inner_->load();
+  }
+  os::Result<void> load_for_all() override {
+    if (auto done = link(); done.has_error()) return done;
+    return inner_->load_for_all();
   }
   os::Result<void> start() override { return inner_->start(); }
   Outcome handle(Exchange& exchange) override { return inner_->handle(exchange); }
@@ -59,6 +60,14 @@ class Loader final : public Handler {
   std::string_view page_header() const override { return inner_->page_header(); }
 
  private:
+  os::Result<void> link() {
+    const auto plugin = load_plugin(pool_.php_library, file_.get());
+    if (plugin.has_error()) return plugin.error();
+    file_.reset();
+    inner_ = (*plugin)->make(pool_, user_);
+    return {};
+  }
+
   const config::Pool& pool_;
   const os::Identity user_;
   os::UniqueFd file_;  // opened before the change of user: it may lie in a folder that is closed to that

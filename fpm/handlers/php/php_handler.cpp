@@ -39,6 +39,8 @@ os::Result<void> PhpHandler::load() {
   return start_engine(pool_.php_start, pool_.php_values, pool_.php_admin_values);
 }
 
+os::Result<void> PhpHandler::load_for_all() { return start_engine(pool_.php_start, {}, {}); }
+
 os::Result<void> PhpHandler::start() {
   set_environment();
   use_engine_in_worker();

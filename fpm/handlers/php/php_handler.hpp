@@ -14,6 +14,7 @@ class PhpHandler final : public Handler {
   bool preloads() const override { return true; }
   bool runs_inside() const override { return true; }
   os::Result<void> load() override;
+  os::Result<void> load_for_all() override;
   os::Result<void> start() override;
   Outcome handle(Exchange& exchange) override;
   std::size_t where(std::span<char> out, int depth) noexcept override;

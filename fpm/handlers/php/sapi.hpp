@@ -23,6 +23,9 @@ void tell_front(Request& request, const char* level, std::string_view text);
 void install_server_variables();
 void register_server_variables(zval* array);
 
+/// Loads an extension after PHP's start; its failure is told by PHP.
+void load_extension(const char* name);
+
 /// Keeps bodies in memory that PHP would put into files.
 void install_body_readers();
 /// The same for a body that the script will read itself, from php://input.

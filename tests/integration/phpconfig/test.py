@@ -11,7 +11,7 @@ PHP_FPM = "php-fpm8.2"
 
 # Directives that php-fpm does not have, and one that it takes and does not dump.
 OURS = {
-    "shutdown_delay", "control.socket", "log_format", "handler", "process.cpu_affinity", "pm.max_requests_jitter",
+    "shutdown_delay", "control.socket", "log_format", "template", "handler", "process.cpu_affinity", "pm.max_requests_jitter",
     "pm.max_worker_lifetime", "pm.max_memory", "request_terminate_grace", "request_header_timeout",
     "request_body_timeout", "request_queue_timeout", "request_drop_abandoned", "request_on_abort",
     "keepalive_timeout", "rlimit_as", "rlimit_nproc", "no_new_privs", "output_log", "cgi.root",

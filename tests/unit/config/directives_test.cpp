@@ -38,6 +38,7 @@ std::string some_value(const Directive<Owner>& row) {
   if (row.template is<typename D::PhpValues>()) return "1";
   if (row.name == "log_level") return "debug";
   if (row.name == "log_format") return "json";
+  if (row.name == "template") return "shared";
   if (row.name == "syslog.facility") return "local3";
   if (row.name == "events.mechanism") return "poll";
   if (row.name == "handler") return "cgi";
@@ -197,6 +198,7 @@ TEST_CASE("the dump has php-fpm's form and shows what is in force") {
                       "\tlog_level = NOTICE",
                       "\tlog_limit = 1024",
                       "\tlog_format = text",
+                      "\ttemplate = pool",
                       "\temergency_restart_interval = 0s",
                       "\temergency_restart_threshold = 0",
                       "\tprocess_control_timeout = 30s",

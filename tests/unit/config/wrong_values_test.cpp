@@ -253,6 +253,7 @@ const std::vector<Wrong>& wrong_in_global() {
        "log_limit must be greater than 512, expected a whole number, 512 or more"},
       {"log_limit = 1K", "expected a whole number, 512 or more"},
       {"log_format = xml", "expected one of text, json"},
+      {"template = none", "expected one of pool, shared"},
       {"emergency_restart_interval = 1x", kTime},
       {"emergency_restart_threshold = -1", kNumber},
       {"process_control_timeout = soon", kTime},
