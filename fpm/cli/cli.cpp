@@ -207,7 +207,6 @@ int run_master(config::Config config, os::InheritedSockets inherited,
     log::error("{}", done.error().text());
     return refuse();
   }
-  log::flush(std::chrono::milliseconds(200));
   return kExitOk;
 }
 

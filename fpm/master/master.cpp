@@ -20,6 +20,8 @@ namespace {
 constexpr milliseconds kNewLogsAgain{100};
 /// How often the queue is looked at while the program finishes.
 constexpr milliseconds kReleaseAgain{20};
+/// How long the reader of the log is waited for at the end, twice.
+constexpr milliseconds kLastLines{1000};
 
 }  // namespace
 
@@ -77,7 +79,10 @@ os::Result<void> Master::Loop::run() {
   control_.reset();
   doors_.reset();
   reporter_.reset();
+  // Room for the last line, also where many were written that nobody has read yet.
+  log::flush(kLastLines);
   log::notice("exiting, bye-bye!");
+  log::flush(kLastLines);
   return {};
 }
 

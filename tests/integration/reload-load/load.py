@@ -33,7 +33,7 @@ def under_reloads(case, fpm, words):
         storm(fpm.pid)
         procs.wait_until(lambda: len(fpm.find(READY)) == 1 + len(fpm.find(STARTED)),
                          "the last reload to end", 20)
-        wait_requests(fpm, 100)
+        wait_requests(fpm, 300)
         assert generator.poll() is None, "the load ended before the reloads"
         generator.send_signal(signal.SIGINT)
         out, errors = generator.communicate(timeout=60)

@@ -34,7 +34,7 @@ class Server:
                              f"pm.max_children = {workers}\n"
                              "cgi.root = {dir}/cgi\nping.path = /ping\n"
                              f"pm.status_path = /status\n{lines}"})
-        self.workers = self.fpm.workers()
+        self.workers = self.fpm.wait_workers(workers)
         self.address = self.fpm.address()
         procs.wait_until(lambda: self.idle_workers() == workers - 1, "all workers are ready")
 
