@@ -9,7 +9,7 @@ import signal
 import fastcgi
 import php
 import procs
-from case import needs_root
+from case import needs_root, plain_only
 from fpm import run_once
 
 SHARED = "template = shared\n"
@@ -34,6 +34,7 @@ def pool_templates(fpm):
             if "template of pool" in procs.command_line(one.pid)]
 
 
+@plain_only  # opcache is loaded in a way that sanitizers refuse
 @needs_root
 def test_pools_of_several_users_share_one_php_and_one_opcache(case):
     settings = php.settings(case)
@@ -58,6 +59,7 @@ def test_pools_of_several_users_share_one_php_and_one_opcache(case):
     assert ask(fpm, "one", path)[2] == first[2], "the worker went with its template"
 
 
+@plain_only  # extensions are loaded in a way that sanitizers refuse
 def test_extensions_and_functions_of_a_pool_are_its_own(case):
     settings = php.settings(case)
     fpm = case.fpm({
