@@ -10,6 +10,7 @@ import threading
 
 import fastcgi
 import front_params
+import procs
 from case import needs_root, plain_only
 
 STATUS = """<?php
@@ -147,7 +148,11 @@ def test_the_reload_of_one_pool_empties_its_cache_alone(case):
         ask("work.php", pool)
         by_many(ask, 16, pool)
     before = {pool: status(pool) for pool in ("one", "other")}
+    old = {pid for pid in fpm.wait_workers(4) if procs.command_line(pid).endswith("pool one")}
+    assert len(old) == 2, old
     reload(case, "one")
+    # The new generation serves when the command returns; an old worker may take one connection more.
+    procs.wait_until(lambda: not old & set(fpm.workers()), "the old workers have gone")
     after = {pool: status(pool) for pool in ("one", "other")}
     assert after["one"]["pid"] != before["one"]["pid"]
     assert "work.php" not in after["one"]["files"] and after["one"]["hits"] < before["one"]["hits"], after
