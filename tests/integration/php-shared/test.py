@@ -29,12 +29,18 @@ def loaders(fpm):
             if "template of all pools" in procs.command_line(one.pid)]
 
 
+def loader(fpm):
+    """The one process that loads, which has its title a moment after it was made."""
+    procs.wait_until(lambda: len(loaders(fpm)) == 1, "one process that loads PHP", 10)
+    return loaders(fpm)[0]
+
+
 def pool_templates(fpm):
     return [one.pid for one in procs.descendants(fpm.pid)
             if "template of pool" in procs.command_line(one.pid)]
 
 
-@plain_only  # opcache is loaded in a way that sanitizers refuse
+@plain_only  # opcache is loaded with RTLD_DEEPBIND, which sanitizers refuse
 @needs_root
 def test_pools_of_several_users_share_one_php_and_one_opcache(case):
     settings = php.settings(case)
@@ -44,7 +50,7 @@ def test_pools_of_several_users_share_one_php_and_one_opcache(case):
                "pm = ondemand\n"},
         SHARED)
     path = php.old_script(case, WHO)
-    assert len(loaders(fpm)) == 1
+    loading = loader(fpm)
     first = ask(fpm, "one", path)
     second = ask(fpm, "two", path)
     assert [first[0], first[1], first[6], first[7]] == [pwd.getpwnam("www-data").pw_uid, "first", "s1",
@@ -53,13 +59,13 @@ def test_pools_of_several_users_share_one_php_and_one_opcache(case):
                                                             False, False], second
     # One cache: the script that the first pool compiled is the second's, too.
     assert first[3:5] == [1, 0] and second[3:5] == [1, 1], (first, second)
-    assert len(loaders(fpm)) == 1
+    assert loaders(fpm) == [loading]
     # A pool's own template goes when no worker is wanted.
     procs.wait_until(lambda: not pool_templates(fpm), "the pools' templates end", 10)
     assert ask(fpm, "one", path)[2] == first[2], "the worker went with its template"
 
 
-@plain_only  # extensions are loaded in a way that sanitizers refuse
+@plain_only  # extensions are loaded with RTLD_DEEPBIND, which sanitizers refuse
 def test_extensions_and_functions_of_a_pool_are_its_own(case):
     settings = php.settings(case)
     fpm = case.fpm({
@@ -77,15 +83,15 @@ def test_the_end_of_the_process_costs_nothing_that_runs(case):
     fpm = php.pool(case, global_lines=SHARED)
     path = php.script(case, "echo getmypid();")
     worker = ask(fpm, "www", path)
-    (loader,) = loaders(fpm)
-    os.kill(loader, signal.SIGKILL)
+    loading = loader(fpm)
+    os.kill(loading, signal.SIGKILL)
     fpm.wait_line("the template of all pools ended on signal SIGKILL")
     assert ask(fpm, "www", path) == worker
     procs.wait_until(lambda: not pool_templates(fpm), "the pool's template ends", 10)
     os.kill(worker, signal.SIGKILL)
     procs.wait_until(lambda: fpm.workers() and worker not in fpm.workers(), "another worker", 10)
     assert ask(fpm, "www", path) != worker
-    assert len(loaders(fpm)) == 1 and loaders(fpm) != [loader]
+    assert loader(fpm) != loading
 
 
 def test_a_reload_loads_php_anew(case):
@@ -93,13 +99,13 @@ def test_a_reload_loads_php_anew(case):
     fpm = php.pool(case, global_lines=SHARED, options=["-c", ini])
     path = php.script(case, "echo json_encode([ini_get('user_agent'), getmypid()]);")
     before = ask(fpm, "www", path)
-    (loader,) = loaders(fpm)
+    loading = loader(fpm)
     ini.write_text("user_agent = new\n")
     fpm.send(signal.SIGUSR2)
     procs.wait_until(lambda: before[1] not in fpm.workers() and fpm.workers(), "the new workers", 20)
     after = ask(fpm, "www", path)
     assert before[0] == "old" and after[0] == "new", (before, after)
-    procs.wait_until(lambda: len(loaders(fpm)) == 1 and loaders(fpm) != [loader], "the new process", 10)
+    procs.wait_until(lambda: len(loaders(fpm)) == 1 and loaders(fpm) != [loading], "the new process", 10)
 
 
 def test_a_time_limit_and_recycling_work_as_ever(case):
