@@ -40,16 +40,25 @@ bool names_tag(std::string_view list, std::string_view tag, bool weak) {
   return false;
 }
 
+/// The same of all fields of that name, which are one list. Nothing: there is none, or nothing in it.
+std::optional<bool> any_names_tag(const Head& head, std::string_view name, std::string_view tag,
+                                  bool weak) {
+  std::optional<bool> names;
+  for (const Field& field : head.fields) {
+    if (field.value.empty() || !same_text(field.name, name)) continue;
+    names = names.value_or(false) || names_tag(field.value, tag, weak);
+  }
+  return names;
+}
+
 /// The conditions in the order of RFC 9110 §13.2.2. @return 0: they let it pass.
 int check_conditions(const Head& head, const FileFacts& file, const std::string& tag) {
-  const std::string_view match = head.field("if-match");
-  if (!match.empty()) {
-    if (!names_tag(match, tag, false)) return 412;
+  if (const auto match = any_names_tag(head, "if-match", tag, false)) {
+    if (!*match) return 412;
   } else if (const auto since = parse_http_date(head.field("if-unmodified-since"))) {
     if (file.modified > *since) return 412;
   }
-  const std::string_view none = head.field("if-none-match");
-  if (!none.empty()) return names_tag(none, tag, true) ? 304 : 0;
+  if (const auto none = any_names_tag(head, "if-none-match", tag, true)) return *none ? 304 : 0;
   const auto since = parse_http_date(head.field("if-modified-since"));
   return since && file.modified <= *since ? 304 : 0;
 }

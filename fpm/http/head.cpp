@@ -2,6 +2,7 @@
 
 #include <strings.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/beast/http/basic_parser.hpp>
 #include <charconv>
@@ -40,13 +41,11 @@ bool is_target(std::string_view text) {
   return !text.empty();
 }
 
-/// uri-host [ ":" port ] (RFC 9110 §7.2), not looked at more closely than a file name has to be.
-bool is_host(std::string_view text) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte <= 0x20 || byte >= 0x7f || std::strchr("\"#/<>?@\\^`{|}", c) != nullptr) return false;
-  }
-  return true;
+bool is_made_of(std::string_view text, std::string_view others) {
+  return std::all_of(text.begin(), text.end(), [&](char c) {
+    const char lower = static_cast<char>(c | 0x20);
+    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || others.find(c) != others.npos;
+  });
 }
 
 /// `METHOD SP target SP HTTP/1.x`, the blanks single ones.
@@ -61,14 +60,20 @@ int check_first_line(std::string_view line) {
       version[6] != '.' || !digit(version[7])) {
     return 400;
   }
-  return version[5] == '1' ? 0 : 505;
+  // There is no HTTP/1.2 that anybody could mean.
+  return version[5] == '1' && version[7] <= '1' ? 0 : 505;
 }
 
 int check_field_line(std::string_view line) {
   const std::size_t colon = line.find(':');
   // A folded line begins with a blank, which is no token; so is a blank before the colon.
   if (colon == line.npos || !is_token(line.substr(0, colon))) return 400;
-  return is_value(line.substr(colon + 1)) ? 0 : 400;
+  const std::string_view value = line.substr(colon + 1);
+  if (!is_value(value)) return 400;
+  // Not every program takes a tab for a blank: where a body ends is written without.
+  const bool ends_body = same_text(line.substr(0, colon), "transfer-encoding") ||
+                         same_text(line.substr(0, colon), "content-length");
+  return ends_body && value.find('\t') != value.npos ? 400 : 0;
 }
 
 /// Each line by itself. Ends in CR LF, and there is no other CR or LF (HeadFinder has seen to the LF).
@@ -125,7 +130,9 @@ class Meaning {
     }
     if (hosts_ > 1 || (hosts_ == 0 && head_.minor > 0)) return 400;
     if (head_.chunked && (head_.length || head_.minor == 0)) return 400;
-    return 0;
+    // In 1.0 a body may end with the connection (RFC 1945 §7.2.2): nobody can tell whether there is one.
+    const bool needs_length = head_.minor == 0 && (head_.method == "POST" || head_.method == "PUT");
+    return needs_length && !head_.length ? 411 : 0;
   }
 
  private:
@@ -192,6 +199,22 @@ bool is_token(std::string_view text) {
   return !text.empty();
 }
 
+bool is_host(std::string_view text) {
+  if (text.empty() || text.front() == ':') return false;  // RFC 9110 §4.2.1
+  if (text.starts_with('[')) {
+    const std::size_t end = text.find(']');
+    if (end == text.npos || end < 3 || !is_made_of(text.substr(1, end - 1), ":.")) return false;
+    text.remove_prefix(end + 1);
+    if (text.empty()) return true;
+    if (text.front() != ':') return false;
+  }
+  const std::size_t colon = text.find(':');
+  if (!is_made_of(text.substr(0, colon), "-._~")) return false;
+  if (colon == text.npos) return true;
+  const std::string_view port = text.substr(colon + 1);
+  return port.size() <= 5 && port.find_first_not_of("0123456789") == port.npos;
+}
+
 bool same_text(std::string_view a, std::string_view b) {
   return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -230,6 +253,13 @@ std::ptrdiff_t HeadFinder::find(std::string_view bytes) {
     if (empty) return static_cast<std::ptrdiff_t>(line_);
   }
   return 0;
+}
+
+void HeadFinder::skip_empty_line(std::string& bytes) {
+  if (skipped_ || !bytes.starts_with("\r\n")) return;
+  bytes.erase(0, 2);
+  reset();
+  skipped_ = true;
 }
 
 int read_head(std::string_view bytes, Head& head) {

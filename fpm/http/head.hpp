@@ -2,12 +2,13 @@
 //
 // What two programs may read in two ways is how requests are smuggled past a proxy, so where the RFC
 // leaves a choice the stricter one is taken: a bare LF, a bare CR, a folded line, a blank before the
-// colon, two lengths or a length beside Transfer-Encoding are refused, not repaired.
+// colon, two lengths, a length beside Transfer-Encoding or a tab beside either are refused, not repaired.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -42,17 +43,24 @@ class HeadFinder {
   /// @return 0 while the end is not there; -1: it holds a line that ends in a bare LF, which is
   /// refused at once; else how many bytes the head has, its blank line included.
   std::ptrdiff_t find(std::string_view bytes);
-  void reset() { seen_ = line_ = 0; }
+  /// Takes one empty line off the front of `bytes`, which old clients send behind a body (RFC 9112
+  /// §2.2); a second one is for find() to refuse.
+  void skip_empty_line(std::string& bytes);
+  void reset() { *this = HeadFinder(); }
 
  private:
   std::size_t seen_ = 0;  // bytes that were looked at
   std::size_t line_ = 0;  // where the current line begins
+  bool skipped_ = false;
 };
 
 /// Reads the complete head `bytes` into `head`, which is overwritten. @return 0, or the status of the
-/// refusal: 400, 417, 501, 505; then the connection cannot be used any further.
+/// refusal: 400, 411, 417, 501, 505; then the connection cannot be used any further.
 int read_head(std::string_view bytes, Head& head);
 
+/// host [ ":" port ] of Host or of a target, more narrowly than RFC 9110 §7.2 has it: names are letters,
+/// digits and "-._~", without escapes.
+bool is_host(std::string_view text);
 /// Letters of ASCII compared without case.
 bool same_text(std::string_view a, std::string_view b);
 /// `list` is a comma-separated field value; `word` is one of its members, in any case.

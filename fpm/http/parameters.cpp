@@ -27,8 +27,8 @@ std::string variable(std::string_view name) {
   return out;
 }
 
-void add_fields(const Head& head, fcgi::Params& params) {
-  const auto& fields = head.fields;
+void add_fields(const Passed& passed, fcgi::Params& params) {
+  const auto& fields = passed.head->fields;
   std::string joined;
   for (auto field = fields.begin(); field != fields.end(); ++field) {
     if (is_left_out(field->name)) continue;
@@ -44,8 +44,19 @@ void add_fields(const Head& head, fcgi::Params& params) {
       }
       value = joined;
     }
+    // A target's own host counts more than Host (RFC 9112 §3.2.2).
+    if (same_text(field->name, "host")) value = passed.authority;
     params.add(variable(field->name), value);
   }
+}
+
+/// A target in absolute form without its scheme and host.
+std::string origin_form(std::string_view target) {
+  if (target.starts_with('/') || target == "*") return std::string(target);
+  const std::size_t host = target.find("://");
+  const std::size_t path = host == target.npos ? target.npos : target.find_first_of("/?", host + 3);
+  if (path == target.npos) return "/";
+  return target[path] == '?' ? fmt::format("/{}", target.substr(path)) : std::string(target.substr(path));
 }
 
 /// The host of an authority, without its port and brackets.
@@ -63,7 +74,7 @@ void set_parameters(const Passed& passed, fcgi::Params& params) {
   params.add("SERVER_SOFTWARE", "fpm/" FPM_VERSION);
   params.add("SERVER_PROTOCOL", head.minor > 0 ? "HTTP/1.1" : "HTTP/1.0");
   params.add("REQUEST_METHOD", passed.method);
-  params.add("REQUEST_URI", passed.request_uri);
+  params.add("REQUEST_URI", origin_form(passed.request_uri));
   params.add("QUERY_STRING", passed.query);
   params.add("SCRIPT_NAME", passed.script_name);
   if (!passed.script_filename.empty()) params.add("SCRIPT_FILENAME", passed.script_filename);
@@ -89,7 +100,7 @@ void set_parameters(const Passed& passed, fcgi::Params& params) {
   params.add("REDIRECT_STATUS", "200");  // php-cgi runs nothing without it
   params.add("FPM_QUEUED_AT", fmt::format_int(passed.queued_at_us).str());
   params.add("FPM_DOOR", "1");  // which writes the access log itself
-  add_fields(head, params);
+  add_fields(passed, params);
 }
 
 }  // namespace fpm::http

@@ -22,7 +22,7 @@ struct Endpoint {
 struct Passed {
   const Head* head = nullptr;
   std::string_view method;       ///< GET after a local redirect
-  std::string_view request_uri;  ///< as the client wrote it
+  std::string_view request_uri;  ///< the target as the client wrote it, which may be in absolute form
   std::string_view query;
   std::string_view root;             ///< DOCUMENT_ROOT as the pool sees it; empty: none
   std::string_view script_filename;  ///< as the pool sees it; empty: none
@@ -38,7 +38,8 @@ struct Passed {
 
 /// Writes them into `params`, which is cleared first. A header becomes HTTP_NAME; left out are those
 /// with an underscore in their name (they could pass for others), Proxy (CVE-2016-5385) and those that
-/// have a parameter of their own. A header that comes twice is joined by ", ", Cookie by "; ".
+/// have a parameter of their own. Of a target in absolute form REQUEST_URI has the path and the query,
+/// HTTP_HOST the host. A header that comes twice is joined by ", ", Cookie by "; ".
 void set_parameters(const Passed& passed, fcgi::Params& params);
 
 }  // namespace fpm::http

@@ -69,7 +69,7 @@ bool take_authority(std::string_view& text, std::string& authority) {
     const std::size_t end = std::min(text.find_first_of("/?"), text.size());
     authority = text.substr(0, end);
     text.remove_prefix(end);
-    return !authority.empty() && authority.find('@') == authority.npos;
+    return is_host(authority);
   }
   return false;
 }

@@ -91,6 +91,14 @@ TEST_CASE("conditions are judged in the order of the RFC") {
   CHECK(ask({{"Range", "bytes=1-2"}, {"If-None-Match", tag}}).status == 304);
 }
 
+TEST_CASE("several fields of tags are one list") {
+  const std::string tag = entity_tag(kFile);
+  CHECK(ask({{"If-None-Match", "\"x\""}, {"If-None-Match", tag}}).status == 304);
+  CHECK(ask({{"If-Match", "\"x\""}, {"if-match", tag}}).status == 200);
+  CHECK(ask({{"If-Match", "\"x\""}, {"if-match", "\"y\""}}).status == 412);
+  CHECK(ask({{"If-Match", ""}}).status == 200);
+}
+
 TEST_CASE("another file has another tag") {
   CHECK(entity_tag(kFile) == entity_tag(kFile));
   CHECK(entity_tag(kFile) != entity_tag({1001, kTime, 0}));

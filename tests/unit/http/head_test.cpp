@@ -39,6 +39,30 @@ TEST_CASE("a bare line feed is refused as soon as it is seen") {
   }
 }
 
+TEST_CASE("one empty line in front is let pass, in one piece or two") {
+  HeadFinder finder;
+  std::string bytes = "\r";
+  finder.skip_empty_line(bytes);
+  CHECK(finder.find(bytes) == 0);
+  bytes += "\n";
+  finder.skip_empty_line(bytes);
+  CHECK(bytes.empty());
+  bytes = "\r\n" + get(kHost);
+  finder.skip_empty_line(bytes);
+  CHECK(finder.find(bytes) == 2);
+  CHECK(status_of("\r\n") == 400);
+}
+
+TEST_CASE("a host is a name or an address, and a port") {
+  for (const char* text : {"a", "a.b-c_d~:80", "192.0.2.1", "[::1]", "[::1]:8080", "a:"}) {
+    CHECK(is_host(text));
+  }
+  for (const char* text : {"a b", "a/b", "u@a", "a,b", "a%20", "a:x", "a:123456", "a:80:80", "[::1",
+                           "[]", "[::1]x", "[g/]", "", ":80", "::1", "\xc3\xbc", "a?b", "a*"}) {
+    CHECK(!is_host(text));
+  }
+}
+
 TEST_CASE("an ordinary head is read") {
   Head head;
   const std::string text =
@@ -82,6 +106,9 @@ TEST_CASE("what two programs could read in two ways is refused") {
       {"a length beyond all numbers", get(kHost + "Content-Length: 99999999999999999999\r\n")},
       {"a length beside chunks", get(kHost + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n")},
       {"chunks beside a length", get(kHost + "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n")},
+      {"a tab before a length", get(kHost + "Content-Length:\t1\r\n")},
+      {"a tab before chunks", get(kHost + "Transfer-Encoding:\tchunked\r\n")},
+      {"a tab behind chunks", get(kHost + "transfer-encoding: chunked\t\r\n")},
       {"chunks twice", get(kHost + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")},
       {"chunks in 1.0", "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"},
       {"a folded line", get(kHost + "A: b\r\n c\r\n")},
@@ -117,6 +144,10 @@ TEST_CASE("what is valid and not known has a status of its own") {
   CHECK(status_of(get(kHost + "Transfer-Encoding: gzip, chunked\r\n")) == 501);
   CHECK(status_of(get(kHost + "Expect: something\r\n")) == 417);
   CHECK(status_of("GET / HTTP/2.0\r\nHost: a\r\n\r\n") == 505);
+  CHECK(status_of("GET / HTTP/1.2\r\nHost: a\r\n\r\n") == 505);
+  CHECK(status_of("POST / HTTP/1.0\r\n\r\n") == 411);
+  CHECK(status_of("POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n") == 0);
+  CHECK(status_of("POST / HTTP/1.1\r\nHost: a\r\n\r\n") == 0);
   CHECK(status_of(get(kHost + "Transfer-Encoding: Chunked\r\n")) == 0);
   CHECK(status_of("PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n") == 0);
   CHECK(status_of("GET /\xc3\xa4 HTTP/1.1\r\nHost: a\r\nA: \xc3\xa4\r\n\r\n") == 0);

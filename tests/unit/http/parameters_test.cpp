@@ -76,6 +76,26 @@ TEST_CASE("a request becomes CGI/1.1's parameters") {
   }
 }
 
+TEST_CASE("a target in absolute form is a path and a host") {
+  Head head;
+  head.fields = {{"Host", "other"}};
+  Passed passed;
+  passed.head = &head;
+  passed.authority = "a:81";
+  fcgi::Params params;
+  const auto uri = [&](std::string_view target) {
+    passed.request_uri = target;
+    set_parameters(passed, params);
+    return value(params, "REQUEST_URI");
+  };
+  CHECK(uri("http://a:81/b?c=/d") == "/b?c=/d");
+  CHECK(uri("http://a:81?c") == "/?c");
+  CHECK(uri("http://a:81") == "/");
+  CHECK(uri("/b://c/d") == "/b://c/d");
+  CHECK(uri("*") == "*");
+  CHECK(value(params, "HTTP_HOST") == "a:81");
+}
+
 TEST_CASE("without a body there is no length, and names of hosts lose port and nothing else") {
   Head head;
   head.minor = 0;
