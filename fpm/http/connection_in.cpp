@@ -40,8 +40,7 @@ void Connection::advance() {
 bool Connection::take_head() {
   if (in_.empty()) return false;
   if (!server_.service()) return false;
-  // One empty line in front is let pass: old clients send it behind a body (RFC 9112 §2.2).
-  if (in_.starts_with("\r\n")) in_.erase(0, 2);
+  finder_.skip_empty_line(in_);
   if (state_ == DoorState::keepalive) {
     enter(DoorState::reading);
     set_deadline(server_.service()->settings.header_timeout);
