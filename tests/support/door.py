@@ -4,6 +4,8 @@ import http.client
 import re
 import socket
 
+import procs
+
 LINES = """
 http.listen = 127.0.0.1:0
 http.root = {dir}/www
@@ -22,6 +24,10 @@ class Door:
                         if line.split(" = ")[0] not in said)
         self.fpm = case.fpm({"web": own + "\n" + lines}, global_lines, **options)
         self.port = address_in(self.fpm.text)
+
+    def pid(self):
+        """Of the door's process, once it is known as one."""
+        return procs.wait_until(self.fpm.doors, "there is a door")[0]
 
     def open(self, method, path, body=None, headers=None, limit_s=30):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit_s)
