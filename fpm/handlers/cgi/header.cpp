@@ -108,7 +108,8 @@ void HeaderParser::take_status(std::string_view text) {
 void HeaderParser::take_field(std::string_view name, std::string_view value) {
   if (same_name(name, "status")) return take_status(value);
   has_location_ = has_location_ || same_name(name, "location");
-  has_content_type_ = has_content_type_ || same_name(name, "content-type");
+  // Whoever sends the file that a script names knows its type.
+  has_content_type_ = has_content_type_ || same_name(name, "content-type") || same_name(name, "x-sendfile");
   fields_.append(name).append(": ").append(value).append("\r\n");
 }
 

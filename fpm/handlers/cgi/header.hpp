@@ -13,7 +13,7 @@ namespace fpm::handlers::cgi {
 /// gets its first line turned into a Status field. Interim responses (1xx) are left out, since
 /// nginx takes a 103 for the final status. Location without Status is passed on as it is. A block
 /// with none of Content-Type, Location and Status, which RFC 3875 §6.2 demands one of, gets
-/// "Content-Type: text/plain". Everything else is malformed: no colon, names that are no token
+/// "Content-Type: text/plain", unless it names a file in X-Sendfile, whose type the front knows. Everything else is malformed: no colon, names that are no token
 /// (RFC 9110 §5.1, folded lines among them), control characters, a status that is no three-digit
 /// number, more than kLimit bytes.
 class HeaderParser {

@@ -36,6 +36,7 @@ const Row kRows[] = {
     // Nothing that RFC 3875 asks for: a type is added.
     {"X-A: b\n\n", 200, "X-A: b\r\nContent-Type: text/plain\r\n\r\n"},
     {"\n", 200, "Content-Type: text/plain\r\n\r\n"},
+    {"X-Sendfile: a.png\n\n", 200, "X-Sendfile: a.png\r\n\r\n"},
     {"Set-Cookie: a=1\nSet-Cookie: b=2\nContent-Type: a/b\n\n", 200,
      "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Type: a/b\r\n\r\n"},
     {"Content-Type: a/b\nX: \xc3\xa4\n\n", 200, "Content-Type: a/b\r\nX: \xc3\xa4\r\n\r\n"},
