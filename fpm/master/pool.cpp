@@ -100,9 +100,11 @@ void Pool::serves_alone() {
 }
 
 bool Pool::first_workers_serve() const {
-  const scoreboard::Board::Counts counts = board_.counts();
-  const bool enough = !held_back_ || workers_ > 0;  // process.max: the others follow
-  return !retry_at_ && enough && workers_ <= counts.idle + counts.active;
+  const int serving = serving_workers();
+  if (retry_at_ || workers_ > serving) return false;
+  // Those that take over one by one wait for the places of the old ones: held back, and not all there.
+  if (least_ > 0) return serving >= std::min(least_, config().max_children);
+  return !held_back_ || workers_ > 0;  // process.max: the others follow
 }
 
 void Pool::use_output_log() const {
