@@ -148,7 +148,6 @@ void Master::Loop::look(GenerationId id) {
   if (running.starting) {
     if (succeeds_slowly(running)) {
       let_old_go(running);
-      if (running.pool.workers() == running.pool.serving_workers()) make_room(running, 1);
     } else if (running.pool.held_back()) {
       const int wanted = std::max(1, policy::workers_at_start(running.pool.config()));
       make_room(running, wanted - running.pool.workers());

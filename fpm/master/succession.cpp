@@ -65,8 +65,8 @@ int Master::Loop::room(const Running& running) const {
   return std::min(room(), std::max(0, limit - both));
 }
 
-/// As many workers of the old generation go as more than pm.max_children would serve, and those that
-/// would serve only later.
+/// As many workers of the old generation go as more than pm.max_children would serve, those that would
+/// serve only later, and one where else none could start.
 void Master::Loop::let_old_go(Running& running) {
   const int serving = running.pool.serving_workers();
   if (serving > running.served) {
@@ -74,6 +74,8 @@ void Master::Loop::let_old_go(Running& running) {
     wait_for_start(running);  // it gets on
   }
   int most = replaced_workers(running) - (running.pool.config().max_children - serving);
+  // process.max: the next one has the place of an old one that goes first, after its request if it is busy.
+  if (room() == 0 && running.pool.workers() == serving) most = std::max(most, 1);
   for (const GenerationId id : running.replaces) {
     Running* const old = find(id);
     if (old != nullptr) old->pool.give_up_starting();

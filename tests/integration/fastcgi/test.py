@@ -405,6 +405,20 @@ def test_a_reload_has_one_process_more_than_the_pool_may_have_at_most(case):
         fpm.stop()
 
 
+def test_a_reload_where_process_max_leaves_no_room_gets_on(case):
+    """Each new one has the place of an old one that went before."""
+    dynamic = "pm = dynamic\npm.start_servers = 2\npm.min_spare_servers = 2\npm.max_spare_servers = 2\n"
+    for lines in ("pm.max_children = 2\n", "pm.max_children = 4\n" + dynamic):
+        lines = POOL.replace("{app}", str(application(case))) + "env[START_DELAY_MS] = 100\n" + lines
+        fpm = case.fpm({"www": lines}, "process.max = 2")
+        before = set(fpm.wait_workers(2))
+        assert ask(fpm).body == b"body 0\n"
+        assert reload_and_watch(fpm) <= 2
+        procs.wait_until(lambda: not before & set(fpm.workers()) and len(fpm.workers()) == 2,
+                         "two new ones in their place")
+        fpm.stop()
+
+
 def test_a_new_program_that_cannot_be_started_leaves_the_old_one_in_place(case):
     fpm = start(case, "pm.max_children = 3\n")
     before = pid_of(ask(fpm))
