@@ -50,6 +50,7 @@ def drive(fpm, pool, most, enough, said):
     assert is_silent(late), "one more was accepted"
     close(clients[enough:])
     assert read_response(late)[2] == b"file\n", "it has waited, and was not lost"
+    fpm.wait_line(rf"\[pool {pool}\].*accepted again")  # it comes by way of the master
     return [late, *clients[:enough]]
 
 
