@@ -37,13 +37,14 @@ class Fpm(Daemon):
             os.chmod(case.dir, 0o777)
             wrapper = ("setpriv", f"--reuid={as_user}", "--regid=nogroup", "--clear-groups",
                        *wrapper)
-        self._write_config(global_lines)
+        self.rewrite(global_lines)
         env = dict(os.environ, **case.sanitizer_environment(), **(environment or {}))
         command = [*wrapper, program or case.program, "-F", "-O", "-y", self.config, *options]
         super().__init__(case, "fpm", command, env=env, cwd=case.dir)
         case.defer(self._clean_up)
         if wait:
             self.wait_line("ready to handle connections", 20 if case.sanitized else 10)
+            self.children()
 
     def _complete(self, name, lines):
         lines = lines.strip().replace("{dir}", str(self.dir))
@@ -65,11 +66,25 @@ class Fpm(Daemon):
         added = [f"{key} = {value}" for key, value in defaults.items() if key not in said]
         return "\n".join([f"[{name}]", *added, *(line.strip() for line in lines.splitlines())])
 
-    def _write_config(self, global_lines):
+    def rewrite(self, global_lines=""):
+        """The configuration file, as `pools` has it by now."""
         head = ["[global]", f"error_log = {self.dir}/error.log", f"pid = {self.pid_file}",
                 "daemonize = no", *(line.strip() for line in global_lines.strip().splitlines())]
         self.config.write_text("\n".join(head) + "\n\n" + "\n\n".join(self.pools.values()) + "\n")
         os.chmod(self.config, 0o644)
+
+    def change(self, pool, old, new):
+        """Edits the configuration file as an operator does."""
+        assert old in self.pools[pool], self.pools[pool]
+        self.pools[pool] = self.pools[pool].replace(old, new)
+        self.rewrite()
+
+    def reload(self, number=signal.SIGUSR2):
+        """Sends the signal and waits until the reload is over."""
+        mark = "ready to handle connections" if number == signal.SIGUSR2 else "reloaded: "
+        before = len(self.find(mark))
+        self.send(number)
+        procs.wait_until(lambda: len(self.find(mark)) > before, f"{mark!r} after a reload", 10)
 
     # Where it listens.
 
@@ -95,22 +110,41 @@ class Fpm(Daemon):
 
     # Its processes.
 
+    def children(self, limit_s=5):
+        """{pid: title} of one look at which each had said what it is: a new process bears the title
+        of the one that forked it for a moment."""
+        def look():
+            titles = {pid: procs.command_line(pid) for pid in procs.children(self.pid)}
+            # Nothing: it ends just now.
+            return not any(map(is_new, titles.values())) and ({pid: title for pid, title in titles.items() if title},)
+        return procs.wait_until(look, "children with titles of their own", limit_s)[0]
+
     def workers(self):
         """The pids of the workers, oldest first."""
-        return sorted(pid for pid in procs.children(self.pid)
-                      if not is_reporter(pid) and not is_door(pid) and not is_template(pid) and not is_new(pid))
+        return sorted(pid for pid, title in self.children().items()
+                      if not (is_reporter(title) or is_door(title) or is_template(title)))
 
     def doors(self):
         """The pids of the doors."""
-        return sorted(pid for pid in procs.children(self.pid) if is_door(pid))
+        return sorted(pid for pid, title in self.children().items() if is_door(title))
 
     def templates(self):
         """The pids of the processes that load applications."""
-        return sorted(pid for pid in procs.children(self.pid) if is_template(pid))
+        return sorted(pid for pid, title in self.children().items() if is_template(title))
 
     def wait_workers(self, count, limit_s=5):
-        return procs.wait_until(lambda: len(self.workers()) == count and self.workers(),
-                                f"{count} workers", limit_s)
+        """Their pids; all children are looked at once for it."""
+        def look():
+            found = self.workers()
+            return len(found) == count and found
+        return procs.wait_until(look, f"{count} workers", limit_s)
+
+    def wait_templates(self, count=1, limit_s=5):
+        """The same for templates: a worker that one has forked just now bears its title for a moment."""
+        def look():
+            found = self.templates()
+            return len(found) == count and (found or [0])
+        return procs.wait_until(look, f"{count} templates", limit_s)
 
     # Its end.
 
@@ -151,25 +185,24 @@ class Fpm(Daemon):
             self.stop(signal.SIGTERM)
 
 
-def is_reporter(pid):
+def is_reporter(title):
     """The master's child that shows the pools, as ps has it."""
-    return procs.command_line(pid).startswith(("fpm: reporter", "fpm --reporter", "php-fpm: reporter",
-                                             "php-fpm --reporter"))
+    return re.match(r"(php-)?fpm(: reporter| --reporter)", title) is not None
 
 
-def is_door(pid):
+def is_door(title):
     """A child of the master that speaks HTTP for a pool."""
-    return re.match(r"(php-)?fpm(: door| --door)", procs.command_line(pid)) is not None
+    return re.match(r"(php-)?fpm(: door| --door)", title) is not None
 
 
-def is_new(pid):
+def is_new(title):
     """A child of the master that does not say yet what it is."""
-    return ": master process (" in procs.command_line(pid)
+    return ": master process (" in title
 
 
-def is_template(pid):
+def is_template(title):
     """A child of the master that loads an application and forks workers, as ps has it."""
-    return procs.command_line(pid).startswith(("fpm: template", "php-fpm: template"))
+    return re.match(r"(php-)?fpm: template", title) is not None
 
 
 def same_process_alive(one):

@@ -22,9 +22,13 @@ class Gate:
 
     def open(self, word="go", limit_s=10):
         """Lets the next script that waits there go on, with a line to read."""
-        handle = procs.wait_until(self._try_open, f"a script waits at {self.path}", limit_s)
-        with os.fdopen(handle, "w", encoding="ascii") as pipe:
+        with self.hold(limit_s) as pipe:
             pipe.write(word + "\n")
+
+    def hold(self, limit_s=10):
+        """Waits until a script waits there; it goes on with what is written into this file."""
+        handle = procs.wait_until(self._try_open, f"a script waits at {self.path}", limit_s)
+        return os.fdopen(handle, "w", encoding="ascii")
 
 
 # Tells its pid in the first line, waits, tells what it read.

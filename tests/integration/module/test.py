@@ -60,7 +60,7 @@ def test_hello(case):
         assert answer.headers == {"content-type": "text/plain"}, answer
         assert answer.app_status == 0
     fastcgi.ping(fpm.address())
-    assert len(fpm.templates()) == 1 and len(fpm.workers()) == 2
+    assert fpm.wait_templates(1) and fpm.wait_workers(2)
     fpm.stop()
 
 

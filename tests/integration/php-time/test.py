@@ -143,4 +143,4 @@ def test_max_requests_and_a_new_worker_from_the_template(case):
     fpm = php.pool(case, "pm.max_requests = 3\n")
     seen = [int(php.run(case, fpm, "echo getmypid();")) for _ in range(12)]
     assert len(set(seen)) >= 4, seen
-    assert len(fpm.templates()) == 1
+    assert fpm.wait_templates(1)

@@ -25,30 +25,10 @@ echo "$line"
 """
 
 
-def reload(fpm, number=signal.SIGUSR2):
-    """Sends the signal and waits until the reload is over."""
-    mark = "ready to handle connections" if number == signal.SIGUSR2 else "reloaded: "
-    before = len(fpm.find(mark))
-    fpm.send(number)
-    procs.wait_until(lambda: len(fpm.find(mark)) > before, f"{mark!r} after a reload", 10)
-
-
-def change(fpm, pool, old, new):
-    """Edits the configuration file as an operator does."""
-    text = fpm.pools[pool]
-    assert old in text, text
-    fpm.pools[pool] = text.replace(old, new)
-    rewrite(fpm)
-
-
-def rewrite(fpm, global_lines=""):
-    fpm._write_config(global_lines)
-
-
 def test_every_worker_is_new_after_usr2(case):
     fpm = case.fpm({"www": POOL, "other": POOL + "pm = ondemand\n"})
     before = set(fpm.wait_workers(2))
-    reload(fpm)
+    fpm.reload()
     procs.wait_until(lambda: len(fpm.workers()) == 2 and not before & set(fpm.workers()),
                      "two new workers")
     fastcgi.ping(fpm.address("www"))
@@ -73,7 +53,7 @@ def test_a_slow_request_is_finished_by_the_old_generation(case):
     client.start()
     fpm_status(fpm, "active processes", 2)
     for _ in range(3):
-        reload(fpm)
+        fpm.reload()
     # The old one is there beside two new ones, and others are served.
     procs.wait_until(lambda: len(fpm.workers()) == 3, "the slow worker and two new ones")
     fastcgi.ping(fpm.address())
@@ -96,15 +76,15 @@ def test_a_configuration_with_errors_changes_nothing_and_all_are_told(case):
     before = fpm.wait_workers(2)
     good = fpm.pools["www"]
     fpm.pools["www"] = good + "\npm.max_children = many\nno.such = 1\nuser = nobody-here-at-all"
-    rewrite(fpm)
+    fpm.rewrite()
     fpm.send(signal.SIGUSR2)
     fpm.wait_line("nothing is changed")
     assert fpm.find("pm.max_children") and fpm.find("no.such")
     assert fpm.workers() == before
     fastcgi.ping(fpm.address())
     fpm.pools["www"] = good
-    rewrite(fpm)
-    reload(fpm)
+    fpm.rewrite()
+    fpm.reload()
     procs.wait_until(lambda: not set(before) & set(fpm.workers()), "new workers")
 
 
@@ -120,8 +100,8 @@ def test_pools_come_go_and_move(case):
     gone, old = fpm.address("gone"), fpm.address("moved")
     del fpm.pools["gone"]
     fpm.pools["new"] = fpm.pools["www"].replace("[www]", "[new]").replace("www.sock", "new.sock")
-    change(fpm, "moved", f"{case.dir}/moved.sock\n", f"127.0.0.1:{port}\n")
-    reload(fpm)
+    fpm.change("moved", f"{case.dir}/moved.sock\n", f"127.0.0.1:{port}\n")
+    fpm.reload()
     for pool in ("www", "new"):
         fastcgi.ping(fpm.address(pool))
     fastcgi.ping(("127.0.0.1", port))
@@ -135,8 +115,8 @@ def test_a_renamed_pool_keeps_its_socket(case):
     fpm = case.fpm({"www": POOL})
     before = os.stat(fpm.address()).st_ino
     fpm.pools = {"renamed": fpm.pools["www"].replace("[www]", "[renamed]")}
-    rewrite(fpm)
-    reload(fpm)
+    fpm.rewrite()
+    fpm.reload()
     address = fpm.address("renamed")
     assert os.stat(address).st_ino == before, "it was made anew"
     wait_pool_at(address, "renamed")
@@ -149,8 +129,8 @@ def test_pools_exchange_their_addresses(case):
     one, two = fpm.pools["one"], fpm.pools["two"]
     fpm.pools = {"one": one.replace("/one.sock", "/two.sock"),
                  "two": two.replace("/two.sock", "/one.sock")}
-    rewrite(fpm)
-    reload(fpm)
+    fpm.rewrite()
+    fpm.reload()
     for name in ("one", "two"):
         wait_pool_at(fpm.address(name), name)
     assert [os.stat(fpm.address(name)).st_ino for name in ("two", "one")] == files
@@ -177,8 +157,8 @@ def test_who_waits_at_an_address_that_is_given_up_is_served(case):
         old = fpm.address()
         fpm.pools["www"] = re.sub(r"^listen = .*$", f"listen = 127.0.0.1:{free_port()}",
                                   fpm.pools["www"], flags=re.M)
-        rewrite(fpm)
-        reload(fpm)
+        fpm.rewrite()
+        fpm.reload()
         fastcgi.ping(fpm.address())
         answers = release(gate, clients)
         assert all(b"then " in answer.stdout for answer in answers), answers
@@ -199,7 +179,7 @@ def refuses(address):
 def test_a_socket_file_that_somebody_removed_is_there_again(case):
     fpm = case.fpm({"www": POOL})
     os.unlink(fpm.address())
-    reload(fpm)
+    fpm.reload()
     fastcgi.ping(fpm.address())
     fpm.wait_workers(2)
 
@@ -208,7 +188,7 @@ def test_process_max_leaves_room_for_the_new_generation(case):
     fpm = case.fpm({"www": POOL, "other": POOL}, "process.max = 4")
     for _ in range(3):
         before = set(fpm.wait_workers(4))
-        reload(fpm)
+        fpm.reload()
         procs.wait_until(lambda: len(fpm.workers()) == 4 and not before & set(fpm.workers()),
                          "four new workers")
     for name in ("www", "other"):
@@ -235,7 +215,7 @@ def test_process_max_and_a_busy_old_generation(case):
     case.script("cgi/wait", WAITING_SCRIPT)
     fpm = case.fpm({"www": CGI + "env[GATE] = {dir}/gate\n"}, "process.max = 2")
     gate, busy = Gate(case), fill(fpm, case, 1)
-    reload(fpm)
+    fpm.reload()
     fastcgi.ping(fpm.address())
     assert len(fpm.workers()) == 2
     before = set(fpm.workers())
@@ -249,8 +229,8 @@ def test_mode_and_backlog_of_a_socket_take_effect(case):
     fpm = case.fpm({"www": POOL + "listen.mode = 0600\nlisten.backlog = 100\n"})
     before = os.stat(fpm.address()).st_ino
     assert mode_of(fpm.address()) == 0o600
-    change(fpm, "www", "listen.mode = 0600\nlisten.backlog = 100", "listen.mode = 0666\nlisten.backlog = 77")
-    reload(fpm)
+    fpm.change("www", "listen.mode = 0600\nlisten.backlog = 100", "listen.mode = 0666\nlisten.backlog = 77")
+    fpm.reload()
     assert mode_of(fpm.address()) == 0o666
     assert os.stat(fpm.address()).st_ino == before
     fpm_status(fpm, "listen queue len", 77)
@@ -261,11 +241,11 @@ def test_owner_of_a_socket_takes_effect_and_goes_back(case):
     import pwd  # pylint: disable=import-outside-toplevel
     fpm = case.fpm({"www": POOL + "listen.mode = 0660\n"})
     assert os.stat(fpm.address()).st_uid == 0
-    change(fpm, "www", "listen.mode = 0660", f"listen.mode = 0660\nlisten.owner = {SERVICE_USER}")
-    reload(fpm)
+    fpm.change("www", "listen.mode = 0660", f"listen.mode = 0660\nlisten.owner = {SERVICE_USER}")
+    fpm.reload()
     assert os.stat(fpm.address()).st_uid == pwd.getpwnam(SERVICE_USER).pw_uid
-    change(fpm, "www", f"listen.owner = {SERVICE_USER}", "")
-    reload(fpm)
+    fpm.change("www", f"listen.owner = {SERVICE_USER}", "")
+    fpm.reload()
     assert os.stat(fpm.address()).st_uid == 0
 
 
@@ -275,15 +255,15 @@ def test_a_generation_that_cannot_start_leaves_the_old_one_in_place(case):
     good = fpm.pools["www"]
     # There is no such confinement, which only a worker can find out.
     fpm.pools["www"] = good + "\napparmor_hat = none_such"
-    rewrite(fpm)
+    fpm.rewrite()
     fpm.send(signal.SIGUSR2)
     fpm.wait_line(r"\[pool www\] the new generation does not serve.*the old one goes on")
     procs.wait_until(lambda: len(fpm.workers()) == 4 and len(before & set(fpm.workers())) == 2,
                      "two old workers of www, two new ones of other")
     fastcgi.ping(fpm.address("www"))
     fpm.pools["www"] = good
-    rewrite(fpm)
-    reload(fpm)
+    fpm.rewrite()
+    fpm.reload()
     procs.wait_until(lambda: not before & set(fpm.workers()), "new workers")
 
 
@@ -293,7 +273,7 @@ def test_a_taken_address_changes_nothing(case):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         fpm.pools["new"] = (fpm.pools["www"].replace("[www]", "[new]")
                             .replace(f"{case.dir}/www.sock", f"127.0.0.1:{taken.getsockname()[1]}"))
-        rewrite(fpm)
+        fpm.rewrite()
         fpm.send(signal.SIGUSR2)
         fpm.wait_line("nothing is changed")
     del fpm.pools["new"]
@@ -304,11 +284,11 @@ def test_a_taken_address_changes_nothing(case):
 def test_hup_reopens_logs_and_replaces_what_differs_only(case):
     fpm = case.fpm({"www": POOL + "pm.max_children = 1\n", "other": POOL + "pm.max_children = 1\n"})
     before = set(fpm.wait_workers(2))
-    change(fpm, "www", "pm.max_children = 1", "pm.max_children = 3")
-    reload(fpm, signal.SIGHUP)
+    fpm.change("www", "pm.max_children = 1", "pm.max_children = 3")
+    fpm.reload(signal.SIGHUP)
     fpm.wait_workers(4)
     assert len(before & set(fpm.workers())) == 1
-    reload(fpm, signal.SIGHUP)
+    fpm.reload(signal.SIGHUP)
     assert fpm.find("error log file re-opened")
     assert fpm.find("reloaded: 0 of 0")
 
@@ -317,7 +297,7 @@ def test_counters_survive(case):
     fpm = case.fpm({"www": POOL})
     for _ in range(5):
         fastcgi.ping(fpm.address())
-    reload(fpm)
+    fpm.reload()
     # The page counts itself, as php-fpm's does.
     fpm_status(fpm, "accepted conn", "[6-9]")
 
@@ -348,7 +328,7 @@ def test_a_draining_worker_serves_one_more_request_on_a_kept_connection(case):
     fpm = case.fpm({"www": POOL + "pm.max_children = 4\n"})
     kept, request = keep_a_connection(fpm)
     with kept:
-        reload(fpm)
+        fpm.reload()
         procs.wait_until(lambda: len(fpm.workers()) == 5, "the kept worker and four new ones")
         kept.send(request)
         assert kept.read_answer().body == b"pong"
@@ -361,7 +341,7 @@ def test_an_idle_kept_connection_is_closed_by_half_of_the_patience(case):
     kept, _ = keep_a_connection(fpm)
     with kept:
         began = time.monotonic()
-        reload(fpm)
+        fpm.reload()
         procs.wait_until(lambda: len(fpm.workers()) == 5, "the kept worker and four new ones")
         assert kept.at_end()
         took = time.monotonic() - began
@@ -377,15 +357,15 @@ def test_a_request_that_outlives_the_patience_is_ended_with_an_answer(case):
     with fastcgi.Connection(fpm.address()) as slow:
         slow.send(fastcgi.request(params))
         fpm_status(fpm, "active processes", 2)
-        reload(fpm)
+        fpm.reload()
         assert slow.read_answer().status == 503
     fpm.wait_workers(2)
 
 
 def test_a_global_directive_takes_effect_and_others_need_a_restart(case):
     fpm = case.fpm({"www": POOL})
-    rewrite(fpm, "log_level = debug\npid = {0}/other.pid".format(case.dir))
-    reload(fpm)
+    fpm.rewrite("log_level = debug\npid = {0}/other.pid".format(case.dir))
+    fpm.reload()
     fpm.wait_line("pid needs a restart")
     fpm.wait_line(r"DEBUG: pid \d+")
     assert not os.path.exists(f"{case.dir}/other.pid")
@@ -425,7 +405,7 @@ def test_a_hundred_reloads_leave_nothing_behind(case):
     for count in range(101):
         before = set(fpm.workers())
         if count > 0:
-            reload(fpm)
+            fpm.reload()
         for name in ("p1", "p3"):
             fastcgi.ping(fpm.address(name))  # a worker each of the pools that start them on demand
         # Two static pools of two, and those two.
@@ -453,7 +433,7 @@ def test_a_hundred_reloads_leave_nothing_behind(case):
 def test_a_thousand_pools_reload(case):
     pools = {f"p{i}": "pm = ondemand\nping.path = /ping\n" for i in range(1000)}
     fpm = case.fpm(pools)
-    reload(fpm)
+    fpm.reload()
     assert len(fpm.find("using inherited socket")) == 1000
     for name in ("p0", "p999"):
         fastcgi.ping(fpm.address(name))
@@ -463,9 +443,9 @@ def test_pools_that_are_reloaded_with_one_less(case):
     """As php-fpm's own test has it: 129 pools, then 128."""
     pools = {f"p{i:03}": "pm = ondemand\nping.path = /ping\n" for i in range(129)}
     fpm = case.fpm(pools)
-    reload(fpm)
+    fpm.reload()
     assert len(fpm.find("using inherited socket")) == 129
     del fpm.pools["p128"]
-    rewrite(fpm)
-    reload(fpm)
+    fpm.rewrite()
+    fpm.reload()
     assert len(fpm.find("using inherited socket")) == 129 + 128

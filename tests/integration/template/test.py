@@ -58,15 +58,10 @@ def pid_of(answer):
     return int(answer.headers["x-pid"])
 
 
-def wait_template(fpm, count=1):
-    return procs.wait_until(lambda: len(fpm.templates()) == count and (fpm.templates() or [0]),
-                            f"{count} templates")
-
-
 def test_the_workers_are_the_masters_children_and_loaded_once(case):
     fpm = start(case, naughty(case), "pm.max_children = 3\n")
     fpm.wait_workers(3)
-    (template,) = wait_template(fpm)
+    (template,) = fpm.wait_templates()
     for pid in fpm.workers():
         assert procs.process(pid).parent == fpm.pid
         assert procs.process(pid).group == pid
@@ -90,7 +85,7 @@ def test_where_clone3_is_forbidden(case):
     subprocess.run(["cc", "-O1", "-o", wrapper, case.source / "noclone3.c"], check=True)
     fpm = start(case, naughty(case), "module.option[start] = thread\n", wrapper=[wrapper])
     fpm.wait_workers(2)
-    for pid in [*fpm.workers(), *wait_template(fpm)]:
+    for pid in [*fpm.workers(), *fpm.wait_templates()]:
         assert re.search(r"^Seccomp:\s+2$", open(f"/proc/{pid}/status", encoding="ascii").read(), re.M)
     assert ask(fpm).body == b"hello\n"
     fpm.stop()
@@ -156,14 +151,14 @@ def test_a_template_that_names_somebody_else_is_refused(case):
 def test_a_template_that_dies_is_replaced_when_a_worker_is_needed(case):
     fpm = start(case, naughty(case), ONE)
     worker = pid_of(ask(fpm))
-    (template,) = wait_template(fpm)
+    (template,) = fpm.wait_templates()
     os.kill(template, signal.SIGKILL)
     fpm.wait_line(rf"ERROR: \[pool www\] template {template} exited on signal 9 \(SIGKILL\)")
     assert pid_of(ask(fpm)) == worker, "its workers live on"
     os.kill(worker, signal.SIGKILL)
     procs.wait_gone(worker)
     assert pid_of(ask(fpm)) != worker
-    assert wait_template(fpm) != [template]
+    assert fpm.wait_templates() != [template]
     fpm.stop()
 
 
@@ -244,7 +239,7 @@ def test_a_failing_load_backs_off(case):
 def test_a_reload_makes_a_new_template(case):
     module = saying(case, "old")
     fpm = start(case, module)
-    (old,) = wait_template(fpm)
+    (old,) = fpm.wait_templates()
     with Connection(fpm.address()) as client:
         client.send(request(params_for("/x?sleep")))
         saying(case, "new")
@@ -254,8 +249,8 @@ def test_a_reload_makes_a_new_template(case):
         procs.wait_until(lambda: ask(fpm).body == b"new", "the new generation")
         assert client.read_answer().body == b"old", "a request of before was not finished"
     procs.wait_gone(old)
-    assert wait_template(fpm) != [old]
     fpm.wait_workers(2)
+    assert fpm.wait_templates() != [old]
     assert time.monotonic() - time_asked < 20
     fpm.stop()
 
@@ -263,7 +258,7 @@ def test_a_reload_makes_a_new_template(case):
 def test_a_reload_to_a_module_that_does_not_load_changes_nothing(case):
     module = saying(case, "old")
     fpm = start(case, module)
-    (old,) = wait_template(fpm)
+    (old,) = fpm.wait_templates()
     os.replace(case.write("rubbish", "rubbish\n"), module)
     fpm.send(signal.SIGUSR2)
     fpm.wait_line("the new generation does not serve: a worker cannot start; the old one goes on")
@@ -277,7 +272,7 @@ def test_ondemand_starts_it_with_the_first_request_and_ends_it_when_idle(case):
     fpm = start(case, naughty(case), ONDEMAND + "template.idle_timeout = 500ms\n")
     assert not fpm.templates() and not fpm.workers()
     worker = pid_of(ask(fpm))
-    (template,) = wait_template(fpm)
+    (template,) = fpm.wait_templates()
     procs.wait_gone(worker)
     gone_from = time.monotonic()
     assert procs.alive(template), "it ended with its worker"
@@ -291,12 +286,12 @@ def test_ondemand_starts_it_with_the_first_request_and_ends_it_when_idle(case):
 def test_in_other_modes_it_stays(case):
     fpm = start(case, naughty(case), "pm = dynamic\npm.max_children = 3\npm.start_servers = 1\n"
                 "pm.min_spare_servers = 1\npm.max_spare_servers = 1\ntemplate.idle_timeout = 100ms\n")
-    (template,) = wait_template(fpm)
+    (template,) = fpm.wait_templates()
     with concurrent.futures.ThreadPoolExecutor(3) as threads:
         answers = list(threads.map(lambda _: ask(fpm, "nap"), range(3)))
     assert len({pid_of(answer) for answer in answers}) == 3
     fpm.wait_workers(1, 10)
-    assert wait_template(fpm) == [template]
+    assert fpm.wait_templates() == [template]
     fpm.stop()
 
 
@@ -326,7 +321,7 @@ def test_chroot_comes_after_loading_and_leaves_no_rights(case):
     (root / "inside").mkdir()
     fpm = start(case, naughty(case), f"chroot = {root}\nchdir = /inside\ncatch_workers_output = yes\n" + ONE)
     assert ask(fpm).body == b"hello\n"
-    (template,) = wait_template(fpm)
+    (template,) = fpm.wait_templates()
     (worker,) = fpm.wait_workers(1)
     for pid in (template, worker):
         assert os.readlink(f"/proc/{pid}/root") == str(root)
@@ -342,7 +337,7 @@ def test_chroot_comes_after_loading_and_leaves_no_rights(case):
 
 def test_it_ends_with_its_master(case):
     fpm = start(case, naughty(case))
-    family = [*wait_template(fpm), *fpm.wait_workers(2)]
+    family = [*fpm.wait_templates(), *fpm.wait_workers(2)]
     os.kill(fpm.pid, signal.SIGKILL)
     fpm.wait_exit(5)
     for pid in family:
@@ -351,7 +346,7 @@ def test_it_ends_with_its_master(case):
 
 def test_logs_that_are_reopened_are_new_for_it_too(case):
     fpm = start(case, naughty(case), ONE + "access.log = {dir}/access.log\naccess.format = %r\n")
-    (template,) = wait_template(fpm)
+    (template,) = fpm.wait_templates()
     assert ask(fpm).body == b"hello\n"
     (case.dir / "access.log").rename(case.dir / "access.1")
     fpm.send(signal.SIGUSR1)
@@ -363,7 +358,7 @@ def test_logs_that_are_reopened_are_new_for_it_too(case):
     procs.wait_gone(worker)
     assert pid_of(ask(fpm)) != worker
     procs.wait_until(lambda: "/x" in (case.dir / "access.log").read_text(), "a line in the new file")
-    assert wait_template(fpm) == [template]
+    assert fpm.wait_templates() == [template]
     fpm.stop()
 
 
