@@ -22,6 +22,8 @@ namespace {
 constexpr auto kRelaxed = std::memory_order_relaxed;
 /// What is kept of a client that sends on while its request is answered.
 constexpr std::size_t kMostAhead = 64 * 1024;
+/// A client that has connected, and said nothing yet, when the door ends.
+constexpr Milliseconds kFirstRequest{1000};
 /// A client that was told to go has so long to be silent, and to go.
 constexpr Milliseconds kDrainSilence{2000};
 constexpr Milliseconds kDrainTime{5000};
@@ -168,8 +170,17 @@ void Connection::on_time(Clock::time_point now) {
 }
 
 void Connection::finish() {
-  if (phase_ == Phase::head && in_.empty()) return close();
   keep_ = false;
+  if (phase_ != Phase::head || !in_.empty() || has_input()) return;
+  if (requests_ > 0) return close();
+  // Its first request may be on its way; a browser opens some in advance, so it is not waited for long.
+  deadline_ = std::min(deadline_, Clock::now() + kFirstRequest);
+}
+
+/// Something has arrived that nobody has read yet, be it the end.
+bool Connection::has_input() {
+  char byte = 0;
+  return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 /// A close with unread input would make the client lose the answer: its side is read to the end first,

@@ -70,6 +70,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   void wait_to_read();
   void on_readable();
   void client_left();
+  bool has_input();
   void drain_and_close();
   void release_everything();
 

@@ -8,7 +8,7 @@ namespace fpm::http {
 
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 
 // One list of the members for both directions.
 template <class Each, class Item>
@@ -39,6 +39,8 @@ void list_members(Each& each, Item& item) {
                        &item.keepalive_timeout, &item.queue_timeout}) {
       each(*time);
     }
+  } else if constexpr (std::is_same_v<std::remove_const_t<Item>, Finish>) {
+    each(item.serve_queue);
   }
 }
 

@@ -78,6 +78,7 @@ struct NewLog {
 
 /// No new connection; what runs is finished, and then the door ends.
 struct Finish {
+  std::uint8_t serve_queue = 0;  ///< who waits at the socket is served first: no other door listens there
   bool operator==(const Finish&) const = default;
 };
 

@@ -123,8 +123,8 @@ class Process {
   }
 
   bool take(Message& message, os::Packet& packet) {
-    if (std::holds_alternative<Finish>(message)) {
-      server_.finish();
+    if (const auto* finish = std::get_if<Finish>(&message)) {
+      server_.finish(finish->serve_queue != 0);
       return true;
     }
     if (std::holds_alternative<NewLog>(message)) {

@@ -80,10 +80,9 @@ void Server::use_log(os::UniqueFd log) {
   }
 }
 
-void Server::finish() {
+void Server::finish(bool serve_queue) {
   if (finishing_) return;
-  // Those that the kernel has taken already are served.
-  while (listener_.is_open() && accept_one()) {
+  while (serve_queue && listener_.is_open() && accept_one()) {
   }
   finishing_ = true;
   error_code ignored;

@@ -39,8 +39,9 @@ class Server {
   void listen(os::UniqueFd listener);
   void use_board(scoreboard::DoorBoard board);
   void use_log(os::UniqueFd log);
-  /// No new connection; the loop is stopped when the last one has ended.
-  void finish();
+  /// No new connection; the loop is stopped when the last one has ended. `serve_queue`: those that the
+  /// kernel has taken already are served, for nobody else will.
+  void finish(bool serve_queue);
 
   // For its connections.
   boost::asio::io_context& io() { return io_; }

@@ -1,7 +1,8 @@
 // Doors as the master sees them: processes that speak HTTP for a pool with http.listen.
 //   door_parts.cpp     what they are made of
 //   door_settings.cpp  what they are told
-//   door.cpp           starting, telling, ending them
+//   door_process.cpp   starting, telling, ending one
+//   door.cpp           those of all pools
 #pragma once
 
 #include <chrono>

@@ -162,6 +162,12 @@ void Listener::close_queue() {
   (void)os::set_nonblocking(fd_.get(), true);
 }
 
+void Listener::close_door() {
+  if (!path_.empty()) return unlink();
+  // With listen(2) alone one more would get in after the last has been accepted, and be reset.
+  if (!os::drop_new_connections(fd_.get())) ::listen(fd_.get(), 0);
+}
+
 void Listener::release() {
   if (path_.empty() && !lent_) ::shutdown(fd_.get(), SHUT_RDWR);
   close();

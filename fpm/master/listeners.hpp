@@ -45,6 +45,9 @@ class Listener {
   /// No new client gets into the queue, and accept() on it does not wait any more, in any process:
   /// a UNIX socket loses its path, a TCP socket its backlog. Source: listen(2).
   void close_queue();
+  /// The socket of a door that goes, and that nobody takes over: no new client gets into its queue, and
+  /// who is in it can be accepted, in any process. Not for one that is lent.
+  void close_door();
   void close() { fd_.reset(); }
   /// The same, and another program may listen at its address, though workers still have it: it listens
   /// no more in any process. Not for one that is lent. Source: shutdown(2) of a listening TCP socket.

@@ -10,7 +10,6 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
-#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,6 +20,7 @@
 #include <vector>
 
 #include "fpm/log/log.hpp"
+#include "fpm/master/guarded.hpp"
 #include "fpm/master/master.hpp"
 #include "fpm/master/opening.hpp"
 #include "fpm/master/orders.hpp"
@@ -192,9 +192,7 @@ class Master::Loop final : public Orders {
   void end_if_all_started();
 
   template <class Work>
-  void after(asio::steady_timer& timer, Clock::time_point when, Work work);
-  template <class Work>
-  void guarded(Work&& work);
+  static void after(asio::steady_timer& timer, Clock::time_point when, Work work);
 
   const std::string file_;
   config::Global global_;
@@ -230,23 +228,12 @@ class Master::Loop final : public Orders {
   asio::steady_timer reload_timer_{io_};
 };
 
-/// Every handler of the loop runs in this: what is thrown in one (memory, a bug of ours) is logged
-/// and the program goes on serving.
-template <class Work>
-void Master::Loop::guarded(Work&& work) {
-  try {
-    work();
-  } catch (const std::exception& failure) {
-    log::error("internal error: {}", failure.what());
-  }
-}
-
 /// One shot of a timer; what it does runs guarded. A timer that is set again forgets its old work.
 /// What concerns a generation is to name it by its id: it may be gone by then.
 template <class Work>
 void Master::Loop::after(asio::steady_timer& timer, Clock::time_point when, Work work) {
   timer.expires_at(when);
-  timer.async_wait([this, work](const boost::system::error_code& failure) {
+  timer.async_wait([work](const boost::system::error_code& failure) {
     if (!failure) guarded(work);
   });
 }

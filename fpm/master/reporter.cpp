@@ -10,10 +10,10 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
-#include <exception>
 #include <utility>
 
 #include "fpm/log/log.hpp"
+#include "fpm/master/guarded.hpp"
 #include "fpm/master/reporter_news.hpp"
 #include "fpm/os/fd_passing.hpp"
 #include "fpm/os/new_program.hpp"
@@ -78,8 +78,6 @@ class Reporter::Impl {
   void tell_when_writable();
   void run_round();
   os::Result<void> send(const ReporterPacket& packet);
-  template <class Work>
-  void guarded(Work work);
 
   const Pools pools_;
   ReporterParts parts_;
@@ -102,16 +100,6 @@ Reporter::Impl::~Impl() {
   stopping_ = true;
   if (pid_ != 0 && !os::end_child(pid_, std::chrono::seconds(1))) {
     log::warning("the reporter, pid {}, does not end", pid_);
-  }
-}
-
-/// What is thrown in a handler (memory) is logged, and the master goes on.
-template <class Work>
-void Reporter::Impl::guarded(Work work) {
-  try {
-    work();
-  } catch (const std::exception& failure) {
-    log::error("internal error: {}", failure.what());
   }
 }
 

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
@@ -19,6 +20,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <memory>
 
@@ -152,6 +154,25 @@ Result<void> set_socket_file(const std::string& path, const SocketFile& file) {
 
 Result<void> set_backlog(int listener, int backlog) {
   if (::listen(listener, backlog) < 0) return last_error("listen");
+  return {};
+}
+
+Result<void> drop_new_connections(int listener) {
+  // The filter of a TCP socket sees the packet from the TCP header on: RFC 9293 §3.1.
+  constexpr std::uint32_t kFlags = 13;
+  constexpr std::uint32_t kSynAndAck = 0x12;
+  constexpr std::uint32_t kSyn = 0x02;
+  sock_filter steps[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlags),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, kSynAndAck),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kSyn, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+  };
+  const sock_fprog program{.len = static_cast<unsigned short>(std::size(steps)), .filter = steps};
+  if (::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0) {
+    return last_error("setsockopt(SO_ATTACH_FILTER)");
+  }
   return {};
 }
 

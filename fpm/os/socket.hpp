@@ -46,6 +46,11 @@ Result<void> set_socket_file(const std::string& path, const SocketFile& file);
 /// Another backlog for a socket that listens already. Source: listen(2).
 Result<void> set_backlog(int listener, int backlog);
 
+/// New connections to a listening TCP socket are dropped, as if they had not arrived, so that the client
+/// asks again; those in the queue and those whose handshake has begun are not touched. Holds for all who
+/// have the socket, and for good. Errors: those of setsockopt(2). Source: socket(7) SO_ATTACH_FILTER.
+Result<void> drop_new_connections(int listener);
+
 /// Listens on host:port over TCP with SO_REUSEADDR. `host` is a literal address, a name (the first
 /// address that it has), or empty: [::] with both families, else 0.0.0.0. Blocks on name service
 /// for names only. Source: tcp(7), ipv6(7).

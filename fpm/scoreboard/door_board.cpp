@@ -40,7 +40,7 @@ void write_words(std::string_view text, std::atomic<std::uint64_t>* words, std::
   for (std::size_t i = 0; i < count; ++i) {
     std::uint64_t word = 0;
     const std::string_view piece = text.substr(0, sizeof word);
-    std::memcpy(&word, piece.data(), piece.size());
+    piece.copy(reinterpret_cast<char*>(&word), piece.size());
     words[i].store(word, kRelaxed);
     text.remove_prefix(piece.size());
     if (piece.size() < sizeof word) break;  // this one ends in a zero byte

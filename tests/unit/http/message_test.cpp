@@ -36,7 +36,8 @@ TEST_CASE("a packet comes out as it went in") {
   REQUIRE(back);
   CHECK(std::get<Settings>(*back) == some());
   CHECK(std::holds_alternative<NewLog>(*decode(encode(NewLog()))));
-  CHECK(std::holds_alternative<Finish>(*decode(encode(Finish()))));
+  CHECK(std::get<Finish>(*decode(encode(Finish()))).serve_queue == 0);
+  CHECK(std::get<Finish>(*decode(encode(Finish{.serve_queue = 1}))).serve_queue == 1);
 }
 
 TEST_CASE("what is no packet is none") {
