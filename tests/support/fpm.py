@@ -115,8 +115,9 @@ class Fpm(Daemon):
         of the one that forked it for a moment."""
         def look():
             titles = {pid: procs.command_line(pid) for pid in procs.children(self.pid)}
-            # Nothing: it ends just now.
-            return not any(map(is_new, titles.values())) and ({pid: title for pid, title in titles.items() if title},)
+            if procs.command_line(self.pid) in titles.values():
+                return None
+            return ({pid: title for pid, title in titles.items() if title},)  # without: it ends just now
         return procs.wait_until(look, "children with titles of their own", limit_s)[0]
 
     def workers(self):
@@ -193,11 +194,6 @@ def is_reporter(title):
 def is_door(title):
     """A child of the master that speaks HTTP for a pool."""
     return re.match(r"(php-)?fpm(: door| --door)", title) is not None
-
-
-def is_new(title):
-    """A child of the master that does not say yet what it is."""
-    return ": master process (" in title
 
 
 def is_template(title):
