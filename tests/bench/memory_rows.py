@@ -68,7 +68,8 @@ def php_pools(plan):
         table.add(subject, measure.spread(processes, 0),
                   table.figure("memory", subject, memory, "MB", 0),
                   table.figure("a pool", subject, [one / count for one in memory], "MB"))
-    table.note("fpm has a template beside each pool's worker; shared: those have ended, one is there for all")
+    if seen:
+        table.note("fpm has a template beside each pool's worker; shared: those have ended, one is there for all")
     if "php-fpm" in seen:
         ours, theirs = (middle([memory for _, memory in seen[subject]]) for subject in ("fpm shared", "php-fpm"))
         alone = middle([memory for _, memory in seen["fpm"]])
