@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import procs
+from fpm import is_door, is_reporter, is_template
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -22,8 +23,20 @@ def children(master):
 
 
 def workers(master):
-    """Those of them that serve: not a template, which loads an application and forks workers."""
-    return [pid for pid in children(master) if ": template of pool" not in procs.command_line(pid)]
+    """Those of them that serve: not a template, which loads an application and forks workers, nor a door."""
+    def serves(title):
+        return not (is_template(title) or is_door(title))
+    return [pid for pid in children(master) if serves(procs.command_line(pid))]
+
+
+def family(master):
+    """A master and all living processes below it, templates and doors too."""
+    return [master, *(one.pid for one in procs.descendants(master))]
+
+
+def beside_reporter(master):
+    """The family without the master and its reporter."""
+    return [pid for pid in family(master)[1:] if not is_reporter(procs.command_line(pid))]
 
 
 def cpu_ns(pids):
@@ -44,15 +57,20 @@ def tree_cpu_s(master):
     return reaped + cpu_ns([master, *children(master)]) / 1e9
 
 
+def memory_kb(pid, name):
+    """A line of proc(5)'s smaps_rollup."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith(f"{name}:")).split()[1])
+
+
 def pss_kb(pid):
     """Memory of a process, pages that it shares counted in parts."""
-    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(next(line for line in text.splitlines() if line.startswith("Pss:")).split()[1])
+    return memory_kb(pid, "Pss")
 
 
 def pss_mb(master):
-    """Memory of a master and its workers, shared pages counted once."""
-    return sum(pss_kb(pid) for pid in [master, *children(master)]) / 1024
+    """Memory of a master and all that it has started, shared pages counted once."""
+    return sum(map(pss_kb, family(master))) / 1024
 
 
 def wait_idle(master, count, but=(), limit_s=60):

@@ -9,7 +9,6 @@ import fastcgi
 import measure
 import servers
 from measure import middle, spread
-from nginx import Nginx
 from results import Table
 
 RATE = 1000
@@ -103,12 +102,8 @@ def send_reloads(server, count, gap):
 
 def front(bench, stack, server):
     """An nginx that keeps connections; host:port."""
-    class Case:  # what support/nginx.py wants of a case
-        daemons = bench.daemons
-        dir = bench.folder()
-        defer = staticmethod(stack.callback)
     address = server.listen if ":" in server.listen else f"unix:{server.listen}"
-    nginx = Nginx(Case, "location / { return 204; }", http=f"""
+    nginx = bench.nginx(stack, f"""
       upstream kept {{ server {address}; keepalive 16; }}
       server {{
         listen 127.0.0.1:{{port}};

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 
+import nginx
 import procs
 from daemon import Daemon
 
@@ -22,6 +23,8 @@ PHP_FPM = shutil.which("php-fpm8.2", path=PATH)
 PHP_CGI = shutil.which("php-cgi", path=PATH)
 SPAWN_FCGI = shutil.which("spawn-fcgi", path=PATH)
 FCGIWRAP = shutil.which("fcgiwrap", path=PATH)
+NGINX = nginx.program()
+WRK = shutil.which("wrk", path=PATH)
 
 
 class Wrong(Exception):
@@ -128,6 +131,14 @@ class Bench:
                 process.stdin.close()
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
+
+    def nginx(self, stack, http):
+        """support/nginx.py, stopped with the stack."""
+        class Case:  # what it wants of a case
+            daemons = self.daemons
+            dir = self.folder()
+            defer = staticmethod(stack.callback)
+        return nginx.Nginx(Case, "", http=http)
 
     def spawn_fcgi(self, address, *command, **environment):
         """peer() of a FastCGI program under spawn-fcgi."""

@@ -8,7 +8,7 @@ import sys
 from case import plain_only
 
 ROWS = ["requests", "cgi", "burst", "cold", "timeout", "reload", "turnover", "kill", "killing", "workers",
-        "status", "pools"]
+        "status", "pools", "files", "door", "php_idle", "php_pools", "php_worker", "php_cold"]
 
 
 def bench(case, build, *words):
