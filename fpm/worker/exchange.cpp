@@ -326,7 +326,7 @@ bool Exchange::finish_answer(int app_status) {
   assert(begun_);
   end(static_cast<std::uint32_t>(app_status));
   discard_body();
-  wire_.send_last();
+  wire_.send_last(keep_conn_ && wire_.parser().input_ended());
   const bool delivered = send_all();
   finished_ = true;
   // Whoever answers in the place of this worker must not take the number for another connection.

@@ -84,6 +84,11 @@ std::string_view Wire::join(std::string_view bytes, std::string_view more) {
   return {bytes.data(), bytes.size() + more.size()};
 }
 
+void Wire::send_last(bool next_possible) {
+  last_ = true;
+  if (next_possible && !tcp_) ::shutdown(socket_.get(), SHUT_RD);
+}
+
 Wire::Sent Wire::send() {
   if (failed_) return Sent::failed;
   const std::string_view pending = writer_.pending();

@@ -65,9 +65,11 @@ class Wire {
   bool send_all(std::chrono::steady_clock::time_point deadline);
   /// What is sent from now on is the last of this connection, and close() follows at once: over TCP
   /// the end of the answer and the end of the connection then arrive together, so that no front sends
-  /// another request meanwhile, which it would lose. UNIX sockets cannot do that. Source: send(2)
-  /// MSG_MORE.
-  void send_last() { last_ = true; }
+  /// another request meanwhile, which it would lose. Source: send(2) MSG_MORE. UNIX sockets cannot do
+  /// that: there nothing is taken in from now on, so that who sends another request learns from its
+  /// send that nothing of it has arrived, and may repeat it. Source: shutdown(2), unix(7).
+  /// `next_possible`: the peer may take the connection for one that stays.
+  void send_last(bool next_possible);
   /// A send has failed: the peer is gone.
   bool failed() const { return failed_; }
 

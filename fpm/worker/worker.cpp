@@ -287,7 +287,7 @@ void Worker::end(const handlers::Outcome& outcome) {
   exchange_.end(static_cast<std::uint32_t>(hidden ? 1 : outcome.app_status));
   exchange_.discard_body();
   const bool keep = may_keep(outcome);
-  if (!keep) wire_.send_last();
+  if (!keep) wire_.send_last(begin_.keep_conn && wire_.parser().input_ended());
   const bool delivered = exchange_.send_all();
   keep_ = keep && delivered;
   if (!delivered) wire_.drop();

@@ -216,6 +216,8 @@ void Load::send(std::size_t index) {
                                bytes.size() - client.sent, MSG_NOSIGNAL);
     if (got < 0) {
       if (errno == EAGAIN || errno == ENOTCONN) return waiter_.watch(index, client.fd.get(), true);
+      // Nothing of it has arrived, so it may be sent again, whatever it does: RFC 9110 §9.2.2.
+      if (errno == EPIPE && client.used && client.sent == 0) return send_again(index);
       // The answer may have come before the whole body was wanted.
       return receive(index, true);
     }

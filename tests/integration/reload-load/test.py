@@ -69,7 +69,7 @@ def check(case, fpm, words, may_lose=False):
     # nginx answers it with 502.
     lost = said["failures"]["closed"] + said["failures"]["wrong"] if may_lose else 0
     assert said["failed"] == lost and lost <= said["sent"] / 1000, said
-    assert said["sent"] == said["answered"] + lost and said["sent"] >= 500, said
+    assert said["sent"] == said["answered"] + lost and said["sent"] >= 1000, said
     # Those that are asked for in a storm are done together, several at a time.
     assert load.ONE_AFTER_THE_OTHER < said["reloads"] <= load.ONE_AFTER_THE_OTHER + 10, said
     fpm.wait_workers(WORKERS, 20)
