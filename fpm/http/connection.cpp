@@ -60,6 +60,17 @@ Connection::Connection(Server& server, std::uint64_t id, std::size_t slot, os::U
 
 Connection::~Connection() = default;
 
+/// Where the client has connected to; the kernel is asked once.
+const Endpoint& Connection::local() {
+  if (local_.address.empty()) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    ::getsockname(socket_.native_handle(), reinterpret_cast<sockaddr*>(&address), &length);
+    local_ = endpoint(address);
+  }
+  return local_;
+}
+
 void Connection::start() {
   if (auto* const slot = server_.slot(slot_)) {
     slot->opened_ns.store(monotonic_ns(), kRelaxed);

@@ -70,6 +70,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   void wait_to_read();
   void on_readable();
   void client_left();
+  const Endpoint& local();
   bool has_input();
   void drain_and_close();
   void release_everything();
@@ -106,6 +107,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   void begin_answer(std::optional<std::uint64_t> total);
   bool add_body(std::string_view bytes);
   void answer_failed(int status, log::RequestEnd end, const std::string& why);
+  bool may_repeat() const;
   bool retry();
   void leave_pool();
 
@@ -131,6 +133,7 @@ class Connection final : public ExchangeOwner, public std::enable_shared_from_th
   const std::size_t slot_;
   boost::asio::posix::stream_descriptor socket_;
   Endpoint peer_;
+  Endpoint local_;  // once a request was passed on
   Phase phase_ = Phase::head;
   scoreboard::DoorState state_ = scoreboard::DoorState::reading;
   bool counted_ = false;  // its state is in the server's numbers

@@ -207,10 +207,14 @@ void Connection::exchange_ended(ExchangeEnd end, const std::string& why) {
   advance();
 }
 
+/// Asked twice, it changes no more than asked once: RFC 9110 §9.2.2.
+bool Connection::may_repeat() const {
+  return (method_ == "GET" || method_ == "HEAD") && !head_.has_body();
+}
+
 /// A GET or HEAD whose worker died before it said anything is tried on another one.
 bool Connection::retry() {
-  const bool safe = (method_ == "GET" || method_ == "HEAD") && !head_.has_body();
-  if (!safe || retried_ || !script_bytes_.empty()) return false;
+  if (!may_repeat() || retried_ || !script_bytes_.empty()) return false;
   retried_ = true;
   server_.counters().retried.fetch_add(1, kRelaxed);
   enter_queue();

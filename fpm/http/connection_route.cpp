@@ -1,7 +1,6 @@
 // What answers a request: a file, the pool, or a page of our own.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,7 +11,7 @@
 #include "fpm/http/connection.hpp"
 #include "fpm/http/dates.hpp"
 #include "fpm/http/page.hpp"
-#include "fpm/os/socket.hpp"
+#include "fpm/os/fd.hpp"
 
 namespace fpm::http {
 
@@ -185,12 +184,7 @@ void Connection::start_exchange() {
     passed.path_info = path_info_;
   }
   if (head_.has_body() || head_.length) passed.length = body_size_;
-  sockaddr_storage local{};
-  socklen_t length = sizeof local;
-  ::getsockname(socket_.native_handle(), reinterpret_cast<sockaddr*>(&local), &length);
-  char text[46] = "unix:";
-  if (local.ss_family != AF_UNIX) os::peer_text(local, text);
-  passed.local = {text, os::bound_port(socket_.native_handle())};
+  passed.local = local();
   passed.remote = client_;
   passed.authority = target_.authority.empty() ? head_.host : std::string_view(target_.authority);
   passed.secure = service_->proxies.trusts(peer_.address) &&
@@ -199,8 +193,9 @@ void Connection::start_exchange() {
   fcgi::Params params;
   set_parameters(passed, params);
   exchange_ = std::make_shared<Exchange>(
-      server_.io(), [&server = server_] { return server.service(); }, *this, server_.buffer());
-  exchange_->start(params, body_);
+      server_.io(), [&server = server_] { return server.service(); }, *this, server_.links(),
+      server_.buffer());
+  exchange_->start(params, body_, may_repeat() && !retried_);
 }
 
 /// `script`: whose X-Sendfile it is; its fields go along.

@@ -31,23 +31,33 @@ bool may_pass(int code) { return code == EAGAIN || code == ECONNREFUSED || code 
 }  // namespace
 
 Exchange::Exchange(asio::io_context& io, CurrentService service, ExchangeOwner& owner,
-                   std::span<char> buffer)
+                   PoolLinks& links, std::span<char> buffer)
     : socket_(io),
       again_(io),
       service_(std::move(service)),
+      links_(links),
       owner_(&owner),
       buffer_(buffer),
       parser_(kId) {}
 
 Exchange::~Exchange() = default;
 
-void Exchange::start(const fcgi::Params& params, Spool& body) {
+void Exchange::start(const fcgi::Params& params, Spool& body, bool kept) {
   body_ = &body;
-  fcgi::append_begin(out_, kId, fcgi::Role::responder, false);
+  kept_ = kept;
+  fcgi::append_begin(out_, kId, fcgi::Role::responder, kept);
   fcgi::append_params(out_, kId, params);
   (void)fill();
   began_ = Clock::now();
+  if (auto link = kept ? links_.take() : std::nullopt) return use_link(std::move(*link));
   connect();
+}
+
+void Exchange::use_link(PoolLinks::Link link) {
+  socket_ = std::move(link);
+  connected_ = true;
+  send_some();
+  wait_to_receive();
 }
 
 void Exchange::connect() {
@@ -186,6 +196,7 @@ bool Exchange::take(std::string_view bytes) {
         break;
       case Kind::end:
         if (event.protocol_status == fcgi::ProtocolStatus::request_complete) {
+          if (kept_ && bytes.empty() && body_ended_ && sent_ == out_.size()) links_.give(std::move(socket_));
           end(ExchangeEnd::complete, {});
         } else {
           end(ExchangeEnd::refused, "the pool has refused the request");

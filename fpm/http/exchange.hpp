@@ -1,4 +1,4 @@
-// One request to the pool, over a connection of its own.
+// One request to the pool, over a connection that nobody else uses meanwhile.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -13,6 +13,7 @@
 
 #include "fcgi/params.hpp"
 #include "fcgi/response_parser.hpp"
+#include "fpm/http/pool_links.hpp"
 #include "fpm/http/service.hpp"
 #include "fpm/http/spool.hpp"
 
@@ -47,10 +48,12 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
   /// `body` is borrowed, and taken out. `buffer`: of the loop, for receiving, used between two waits.
   Exchange(boost::asio::io_context& io, CurrentService service, ExchangeOwner& owner,
-           std::span<char> buffer);
+           PoolLinks& links, std::span<char> buffer);
   ~Exchange();
 
-  void start(const fcgi::Params& params, Spool& body);
+  /// `kept`: over a connection that is there already, if there is one, and that stays there afterwards.
+  /// Its worker may be about to close it, so only for what may be asked twice.
+  void start(const fcgi::Params& params, Spool& body, bool kept);
   /// Output is wanted again.
   void resume();
   /// Ends it: the worker sees that its client has gone. The owner hears no more.
@@ -70,11 +73,13 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   void wait_to_receive();
   void receive_some();
   bool take(std::string_view bytes);
+  void use_link(PoolLinks::Link link);
   void end(ExchangeEnd how, const std::string& reason);
 
   boost::asio::posix::stream_descriptor socket_;
   boost::asio::steady_timer again_;
   CurrentService service_;
+  PoolLinks& links_;
   ExchangeOwner* owner_;  // nullptr: it does not want to hear any more
   std::span<char> buffer_;
   Spool* body_ = nullptr;
@@ -85,6 +90,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   std::string held_;  // received, and not wanted yet
   std::uint64_t received_ = 0;
   Clock::time_point began_{};
+  bool kept_ = false;
   bool connected_ = false;
   bool paused_ = false;
   bool resuming_ = false;

@@ -54,6 +54,8 @@ void Server::use(std::shared_ptr<Service> service) {
   const Settings& settings = service_->settings;
   queue_.limit(settings.max_children, settings.queue_max, Milliseconds(settings.queue_timeout));
   rate_.limit(settings.rate);
+  links_.clear();  // they lead to the workers of before
+  links_.limit(settings.max_children);
   look_at_gate();
   hand_on();
 }
@@ -188,6 +190,7 @@ void Server::hand_on() {
 }
 
 void Server::hand_on_now() {
+  if (descriptors_.waiting() > 0) links_.clear();
   while (const auto id = descriptors_.next()) {
     if (Connection* const connection = find(id)) {
       connection->descriptor_free();
@@ -209,6 +212,7 @@ void Server::tick() {
   tick_.async_wait([this](const error_code& cancelled) {
     if (cancelled) return;
     const auto now = Clock::now();
+    links_.expire(now);
     for (const Queue::Ticket id : queue_.expire(now)) {
       if (Connection* const connection = find(id)) connection->waited_too_long();
     }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fpm/http/limits.hpp"
+#include "fpm/http/pool_links.hpp"
 #include "fpm/http/queue.hpp"
 #include "fpm/http/service.hpp"
 #include "fpm/log/level.hpp"
@@ -48,6 +49,7 @@ class Server {
   const std::shared_ptr<Service>& service() const { return service_; }
   Queue& queue() { return queue_; }
   Descriptors& descriptors() { return descriptors_; }
+  PoolLinks& links() { return links_; }
   RateLimit& rate() { return rate_; }
   bool finishing() const { return finishing_; }
   std::span<char> buffer() { return buffer_; }
@@ -88,6 +90,7 @@ class Server {
   std::uint64_t last_id_ = 0;
   Queue queue_;
   Descriptors descriptors_;
+  PoolLinks links_{descriptors_};
   AcceptGate gate_;
   RateLimit rate_;
   log::Sink log_;
