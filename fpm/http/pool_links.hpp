@@ -34,6 +34,7 @@ class PoolLinks {
   /// Closes those that have waited for long.
   void expire(Clock::time_point now);
   void clear();
+  bool empty() const { return waiting_.empty(); }
 
  private:
   struct Waiting {

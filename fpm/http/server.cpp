@@ -41,9 +41,7 @@ Server::Server(asio::io_context& io, std::size_t file_limit, Say say)
       say_(std::move(say)),
       listener_(io),
       tick_(io),
-      descriptors_(file_limit, kBaseFiles) {
-  tick();
-}
+      descriptors_(file_limit, kBaseFiles) {}
 
 Server::~Server() {
   while (!connections_.empty()) connections_.begin()->second->close();
@@ -96,7 +94,7 @@ void Server::finish(bool serve_queue) {
 }
 
 void Server::wait_for_clients() {
-  if (waiting_ || finishing_ || !listener_.is_open() || !gate_.open()) return;
+  if (waiting_ || finishing_ || starved_ || !listener_.is_open() || !gate_.open()) return;
   waiting_ = true;
   listener_.async_wait(asio::posix::stream_descriptor::wait_read,
                        [this](const error_code& failure) {
@@ -112,13 +110,19 @@ void Server::accept_some() {
   wait_for_clients();
 }
 
-/// @return false: there is none; or no descriptor in the whole system, then the tick tries again.
+/// @return false: there is none; or nothing is left to make one of (descriptors, memory), then the tick
+/// tries again.
 bool Server::accept_one() {
   sockaddr_storage peer{};
   socklen_t length = sizeof peer;
   os::UniqueFd socket(::accept4(listener_.native_handle(), reinterpret_cast<sockaddr*>(&peer),
                                 &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket) return errno == EINTR || errno == ECONNABORTED;
+  if (!socket) {
+    const bool next = errno == EINTR || errno == ECONNABORTED;
+    starved_ = !next && errno != EAGAIN;
+    if (starved_ && !ticking_) tick();
+    return next;
+  }
   open(std::move(socket), peer);
   return true;
 }
@@ -135,6 +139,7 @@ void Server::open(os::UniqueFd socket, const sockaddr_storage& peer) {
   connections_.emplace(id, connection);
   counters().accepted.fetch_add(1, kRelaxed);
   look_at_gate();
+  if (!ticking_) tick();
   connection->start();
 }
 
@@ -207,7 +212,9 @@ void Server::hand_on_now() {
   }
 }
 
+/// While there is anything to look at: doors without clients sleep.
 void Server::tick() {
+  ticking_ = true;
   tick_.expires_after(kTick);
   tick_.async_wait([this](const error_code& cancelled) {
     if (cancelled) return;
@@ -225,7 +232,9 @@ void Server::tick() {
     if (log_) log_.flush();
     look_at_gate();
     hand_on();
-    tick();
+    ticking_ = false;
+    if (std::exchange(starved_, false)) wait_for_clients();
+    if (!connections_.empty() || !links_.empty()) tick();
   });
 }
 

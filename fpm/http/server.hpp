@@ -98,6 +98,8 @@ class Server {
   std::vector<std::size_t> free_slots_;
   std::size_t used_slots_ = 0;
   bool waiting_ = false;   // for clients
+  bool ticking_ = false;
+  bool starved_ = false;   // no client could be accepted for lack of something
   bool handing_on_ = false;
   bool finishing_ = false;
   bool unix_listener_ = false;
