@@ -119,6 +119,7 @@ class Master::Loop final : public Orders {
   Reply resume(std::string_view pool) override;
   Reply stop(bool now) override;
   std::vector<scoreboard::PoolSnapshot> pools(bool full) override;
+  Reply connections(std::string_view pool, scoreboard::DoorSnapshot& seen) override;
 
  private:
   // master.cpp

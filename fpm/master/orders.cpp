@@ -11,6 +11,9 @@ using scoreboard::PoolState;
 
 namespace {
 
+/// Of a list: what the operator's terminal and the loop's time can take.
+constexpr std::size_t kMostConnections = 1000;
+
 const char* name_of(config::ProcessManager pm) {
   switch (pm) {
     case config::ProcessManager::static_pm: return "static";
@@ -105,6 +108,23 @@ std::vector<PoolSnapshot> Master::Loop::pools(bool full) {
     scoreboard::merge(all[place->second], running->pool.board().snapshot(full));
   }
   return all;
+}
+
+Reply Master::Loop::connections(std::string_view pool, scoreboard::DoorSnapshot& seen) {
+  const std::string name(pool);
+  const auto found = services_.find(name);
+  if (found == services_.end()) return {.done = false, .text = "there is no pool of that name"};
+  const auto boards = doors_ ? doors_->boards(name) : std::vector<const scoreboard::DoorBoard*>();
+  if (boards.empty()) {
+    const bool drained = found->second.drained && !found->second.drained->http_listen.text.empty();
+    return {.done = false,
+            .text = drained ? "the pool is drained, its door is closed"
+                            : "the pool has no door, which http.listen would give it"};
+  }
+  for (const scoreboard::DoorBoard* const board : boards) seen.counts.add(board->counts());
+  seen.oldest = scoreboard::oldest_connections(boards, kMostConnections);
+  seen.now_ns = scoreboard::monotonic_ns();
+  return {.done = true, .text = {}};
 }
 
 }  // namespace fpm::master

@@ -1,0 +1,166 @@
+"""What an operator sees of a door's connections: each state, with age and bytes, and the counters."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import procs
+from door import Door, read_response
+from gate import Gate
+
+STATES = ["reading", "body", "queued", "waiting", "writing", "keepalive", "closing"]
+# Silent until it is let go: the client that waits for it has nothing of an answer.
+SCRIPT = """\
+#!/bin/sh
+read line <"$GATE"
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+echo "then $line"
+"""
+LINES = """
+http.scripts = extension
+env[GATE] = {dir}/gate
+pm.max_children = 1
+"""
+BIG = 64 << 20
+HALF_A_HEAD = b"GET /page.ht"
+HALF_A_BODY = b"POST /wait.cgi?secret HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc"
+
+
+def start(case, lines="", **options):
+    case.script("www/wait.cgi", SCRIPT)
+    case.write("www/page.html", "page")
+    with open(case.dir / "www" / "big.bin", "wb") as file:
+        file.truncate(BIG)
+    return Door(case, LINES + lines, f"control.socket = {case.dir}/ctl", **options)
+
+
+def ctl(case, *arguments):
+    """(exit status, what was printed)"""
+    done = subprocess.run([case.build / "tools" / "fpmctl", "-s", f"{case.dir}/ctl", *arguments],
+                          text=True, capture_output=True, timeout=20, check=False,
+                          env=dict(os.environ, **case.sanitizer_environment()))
+    return done.returncode, done.stdout + done.stderr
+
+
+def connections(case):
+    code, text = ctl(case, "connections", "web", "--json")
+    assert code == 0, text
+    return json.loads(text)
+
+
+def states(case):
+    return connections(case)["states"]
+
+
+class Clients(contextlib.ExitStack):
+    """One connection in each state; `closing` ends by itself when it is silent, so it is opened anew."""
+
+    def __init__(self, case, door):
+        super().__init__()
+        self.case = case
+        self.door = door
+        self.gate = Gate(case)
+        self.peers = {}
+        self.send("reading", HALF_A_HEAD)
+        self.send("body", HALF_A_BODY)
+        self.send("waiting", b"GET /wait.cgi?secret HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.expect(waiting=1)
+        self.send("queued", b"GET /wait.cgi?later HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.send("writing", b"GET /big.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.send("keepalive", b"GET /page.html HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert read_response(self.peers["keepalive"])[2] == b"page"
+        self.expect(**{state: 1 for state in STATES if state != "closing"})
+
+    def send(self, state, data):
+        self.peers[state] = self.enter_context(self.door.connect())
+        self.peers[state].sendall(data)
+
+    def expect(self, **wanted):
+        def look():
+            seen = states(self.case)
+            return all(seen[state] == count for state, count in wanted.items())
+        procs.wait_until(look, f"connections are {wanted}")
+
+    @contextlib.contextmanager
+    def closing(self):
+        """Its answer is there, and what it still sends is not wanted."""
+        with self.door.connect() as peer:
+            peer.sendall(b"POST /page.html HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\nmore")
+            status, fields, _ = read_response(peer)
+            assert status == 405 and fields["Connection"] == "close"
+            yield
+
+
+def test_fpmctl_lists_each_connection_in_its_state(case):
+    door = start(case)
+    with Clients(case, door) as clients, clients.closing():
+        seen = connections(case)
+        assert seen["pool"] == "web" and seen["not shown"] == 0
+        assert seen["states"] == {state: 1 for state in STATES}, seen
+        listed = {one["state"]: one for one in seen["connections"]}
+        ages = [one["age"] for one in seen["connections"]]
+        assert list(seen["states"]) == STATES and len(listed) == 7, seen
+        assert ages == sorted(ages, reverse=True) and ages[-1] > 0, ages
+        assert all(0 < one["in state"] <= one["age"] for one in listed.values()), listed
+        assert all(one["remote"] == "127.0.0.1" for one in listed.values())
+        requests = {state: (one["requests"], one["request"]) for state, one in listed.items()}
+        assert requests == {"reading": (0, ""), "body": (1, "POST /wait.cgi"),
+                            "queued": (1, "GET /wait.cgi"), "waiting": (1, "GET /wait.cgi"),
+                            "writing": (1, "GET /big.bin"), "keepalive": (1, "GET /page.html"),
+                            "closing": (1, "POST /page.html")}, requests
+        assert listed["reading"]["bytes in"] == len(HALF_A_HEAD)
+        assert listed["body"]["bytes in"] == len(HALF_A_BODY)
+        assert listed["reading"]["bytes out"] == listed["waiting"]["bytes out"] == 0
+        assert 0 < listed["writing"]["bytes out"] < BIG
+        assert listed["keepalive"]["bytes out"] > 100
+
+        code, text = ctl(case, "connections", "web")
+        assert code == 0
+        lines = text.splitlines()
+        assert re.fullmatch(r"STATE +AGE +IN STATE +BYTES IN +BYTES OUT +REQUESTS +REMOTE +REQUEST",
+                            lines[0]), text
+        assert re.search(r"^waiting +\S+s +\S+s +\d+ +0 +1  127\.0\.0\.1  GET /wait\.cgi$", text,
+                         re.M), text
+        assert lines[-1] == ("7 connections: " + ", ".join(f"1 {state}" for state in STATES)), text
+        assert "secret" not in text, "the query is nobody's business"
+        for state in ("waiting", "queued"):
+            clients.gate.open()
+            assert read_response(clients.peers[state])[2] == b"then go\n"
+        clients.expect(queued=0, waiting=0, keepalive=3)
+    procs.wait_until(lambda: not any(states(case).values()), "all have left")
+    code, text = ctl(case, "connections", "web")
+    assert text == "0 connections: " + ", ".join(f"0 {state}" for state in STATES) + "\n", text
+
+
+def test_a_door_that_was_killed_has_no_connection(case):
+    door = start(case)
+    with Clients(case, door):
+        assert sum(states(case).values()) == 6
+        before = door.pid()
+        os.kill(before, signal.SIGKILL)
+        procs.wait_until(lambda: door.fpm.doors() not in ([], [before]), "there is a new door")
+        procs.wait_until(lambda: not any(states(case).values()), "no connection is left")
+        assert connections(case)["connections"] == []
+    assert door.get("/page.html")[2] == b"page"
+
+
+def test_fpmctl_says_why_it_lists_nothing(case):
+    fpm = case.fpm({"www": "", "web": "http.listen = 127.0.0.1:0\nhttp.root = {dir}\n"},
+                   f"control.socket = {case.dir}/ctl")
+    for pool, reason in [("www", "the pool has no door, which http.listen would give it"),
+                         ("none", "there is no pool of that name")]:
+        assert ctl(case, "connections", pool) == (1, f"fpmctl: {reason}\n")
+    code, text = ctl(case, "connections")
+    assert code == 64 and "needs a pool" in text
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(f"{case.dir}/ctl")
+        peer.sendall(b'{"order":"connections"}\n')
+        assert json.loads(peer.recv(4096)) == {"done": False, "text": "which pool?"}
+    assert ctl(case, "drain", "web")[0] == 0
+    procs.wait_until(lambda: not fpm.doors(), "the door has gone")
+    procs.wait_until(lambda: ctl(case, "connections", "web") ==
+                     (1, "fpmctl: the pool is drained, its door is closed\n"), "it is said why")
