@@ -165,6 +165,9 @@ class Master::Loop final : public Orders {
   std::vector<ReportedPool> reported_pools() const;
   void tell_reporter();
 
+  // orders.cpp
+  std::vector<const scoreboard::DoorBoard*> door_boards(const std::string& pool) const;
+
   // reload.cpp
   void begin_reload(ReloadOrder order, std::vector<Done> done);
   bool take_configuration(config::Loaded loaded);

@@ -90,6 +90,10 @@ std::vector<PoolSnapshot> Master::Loop::pools(bool full) {
       scoreboard::read_totals(*service.account->totals(), seen);
     }
     service.account->describe(seen);
+    for (const auto* const door : door_boards(name)) {
+      if (!seen.door) seen.door.emplace();
+      seen.door->add(door->counts());
+    }
     seen.name = name;
     const config::Pool* const pool = running != nullptr ? &running->pool.config()
                                                         : service.drained.get();
@@ -110,11 +114,15 @@ std::vector<PoolSnapshot> Master::Loop::pools(bool full) {
   return all;
 }
 
+std::vector<const scoreboard::DoorBoard*> Master::Loop::door_boards(const std::string& pool) const {
+  return doors_ ? doors_->boards(pool) : std::vector<const scoreboard::DoorBoard*>();
+}
+
 Reply Master::Loop::connections(std::string_view pool, scoreboard::DoorSnapshot& seen) {
   const std::string name(pool);
   const auto found = services_.find(name);
   if (found == services_.end()) return {.done = false, .text = "there is no pool of that name"};
-  const auto boards = doors_ ? doors_->boards(name) : std::vector<const scoreboard::DoorBoard*>();
+  const auto boards = door_boards(name);
   if (boards.empty()) {
     const bool drained = found->second.drained && !found->second.drained->http_listen.text.empty();
     return {.done = false,

@@ -145,6 +145,26 @@ std::optional<DoorConnection> DoorBoard::connection(std::size_t index) const {
   return one;
 }
 
+void DoorBoard::move_counters(const DoorBoard& to) const {
+  if (!*this || !to) return;
+  Head& from = head();
+  Head& into = to.head();
+  const auto move = [](std::atomic<std::uint64_t>& one, std::atomic<std::uint64_t>& other) {
+    other.fetch_add(one.exchange(0, kRelaxed), kRelaxed);
+  };
+  move(from.accepted, into.accepted);
+  move(from.requests, into.requests);
+  move(from.passed, into.passed);
+  move(from.bytes_out, into.bytes_out);
+  move(from.bytes_in, into.bytes_in);
+  move(from.aborted, into.aborted);
+  move(from.queue_full, into.queue_full);
+  move(from.queue_timeout, into.queue_timeout);
+  move(from.retried, into.retried);
+  move(from.refused, into.refused);
+  for (std::size_t i = 0; i < from.statuses.size(); ++i) move(from.statuses[i], into.statuses[i]);
+}
+
 void DoorBoard::forget_connections() const {
   if (!*this) return;
   const std::size_t used = used_slots();

@@ -34,6 +34,7 @@ class DoorBoard {
     std::atomic<std::uint64_t> accepted, requests, passed, bytes_out, bytes_in, aborted, queue_full,
         queue_timeout, retried, refused;
     std::array<std::atomic<std::uint64_t>, 5> statuses;
+    // Above, but for connections: several writers, relaxed additions. Below: the door alone.
     std::atomic<std::uint64_t> used_slots;  ///< slots from here on were never used
   };
 
@@ -56,6 +57,8 @@ class DoorBoard {
   std::optional<DoorConnection> connection(std::size_t index) const;
   /// Slots from here on were never used.
   std::size_t used_slots() const;
+  /// The counters of a door that has ended are another's from now on, so that no sum of all goes back.
+  void move_counters(const DoorBoard& to) const;
   /// Its door has ended, and its connections with it.
   void forget_connections() const;
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fpm/scoreboard/door_snapshot.hpp"
 #include "fpm/scoreboard/histogram.hpp"
 #include "fpm/scoreboard/stage.hpp"
 
@@ -135,6 +136,7 @@ struct PoolSnapshot {
   std::array<unsigned, 8> stages{};         ///< workers by Stage
   HistogramSnapshot duration;
   HistogramSnapshot queue_wait;
+  std::optional<DoorCounts> door;  ///< of its doors; nothing: it has none, or its worker shows the page
 };
 
 /// The pool's state in a word. One that is taken out of service drains as long as it has workers.

@@ -7,9 +7,12 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.request
 
+import fastcgi
 import procs
 from door import Door, read_response
+from fpm import free_port
 from gate import Gate
 
 STATES = ["reading", "body", "queued", "waiting", "writing", "keepalive", "closing"]
@@ -35,7 +38,33 @@ def start(case, lines="", **options):
     case.write("www/page.html", "page")
     with open(case.dir / "www" / "big.bin", "wb") as file:
         file.truncate(BIG)
-    return Door(case, LINES + lines, f"control.socket = {case.dir}/ctl", **options)
+    door = Door(case, LINES + lines,
+                f"control.socket = {case.dir}/ctl\nstatus.listen = 127.0.0.1:{free_port()}", **options)
+    door.reporter = re.search(r"status.listen = (\S+)", door.fpm.config.read_text()).group(1)
+    procs.wait_until(lambda: answers(door), "the reporter answers")
+    return door
+
+
+def answers(door):
+    try:
+        return ask(door, "/ping") == "pong"
+    except OSError:
+        return False
+
+
+def ask(door, path):
+    """The reporter."""
+    with urllib.request.urlopen(f"http://{door.reporter}{path}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def page(door, query="json&extended"):
+    return json.loads(ask(door, f"/status/web?{query}"))
+
+
+def by_state(pool):
+    """Of the fields of a status page."""
+    return {state: pool[f"door {state}"] for state in STATES}
 
 
 def ctl(case, *arguments):
@@ -146,6 +175,71 @@ def test_a_door_that_was_killed_has_no_connection(case):
         procs.wait_until(lambda: not any(states(case).values()), "no connection is left")
         assert connections(case)["connections"] == []
     assert door.get("/page.html")[2] == b"page"
+
+
+def test_the_status_page_has_the_door_after_all_else(case):
+    listen = free_port()
+    door = start(case, f"pm.status_path = /status\npm.status_listen = 127.0.0.1:{listen}\n")
+    with Clients(case, door) as clients, clients.closing():
+        seen = procs.wait_until(lambda: (now := page(door))["door waiting"] == 1 and now, "it is shown")
+        assert by_state(seen) == {state: 1 for state in STATES}, seen
+        assert list(seen)[-18:-16] == ["state", "door reading"], "php-fpm's fields stay in front"
+        assert (seen["door accepted conn"], seen["door requests"], seen["door passed"]) == (7, 2, 1)
+        assert seen["door bytes in"] > len(HALF_A_HEAD) + len(HALF_A_BODY)
+        assert seen["door bytes out"] > 100
+        assert not [name for name in page(door, "json") if name.startswith("door")]
+        asked = fastcgi.params_for("/status?json&extended")
+        own = json.loads(fastcgi.ask(("127.0.0.1", listen), asked).body)
+        assert by_state(own) == {state: 1 for state in STATES}
+        both = json.loads(ctl(case, "status", "--json")[1])["pools"][0]
+        assert by_state(both) == {state: 1 for state in STATES}
+        for peer in clients.peers.values():
+            peer.close()
+        seen = procs.wait_until(lambda: (now := page(door))["door waiting"] == 0 and now, "it is seen")
+        assert seen["door aborted"] == 3, "who waited, who was queued and who did not read"
+    procs.wait_until(lambda: not any(by_state(page(door)).values()), "all have left")
+    with urllib.request.urlopen(f"http://127.0.0.1:{door.port}/status?json&extended") as answer:
+        assert not [name for name in json.load(answer) if name.startswith("door")], "a worker's page"
+
+
+def test_what_a_door_refuses_and_counts(case):
+    door = start(case, "http.queue_max = 1\nhttp.queue_timeout = 1s\n")
+    Gate(case)
+    get = b"GET /wait.cgi HTTP/1.1\r\nHost: a\r\n\r\n"
+    with door.connect() as first, door.connect() as second, door.connect() as third:
+        first.sendall(get)
+        procs.wait_until(lambda: page(door)["door waiting"] == 1, "it waits for its answer")
+        second.sendall(get)
+        procs.wait_until(lambda: page(door)["door queued"] == 1, "it is queued")
+        third.sendall(get)
+        assert read_response(third)[0] == 503
+        assert read_response(second)[0] == 503
+        door.raw(b"no HTTP\r\n\r\n")
+        seen = page(door)
+        assert (seen["door queue full"], seen["door queue timeout"], seen["door refused"]) == (1, 1, 1)
+
+
+def test_counters_go_on_when_doors_are_replaced(case):
+    door = start(case, "http.workers = 2\n")
+    for _ in range(10):
+        assert door.get("/page.html")[0] == 200
+    before = page(door)
+    assert before["door requests"] == 10
+    config = door.fpm.config
+    config.write_text(config.read_text().replace("http.workers = 2", "http.workers = 1"))
+    door.fpm.reload()
+    procs.wait_until(lambda: len(door.fpm.doors()) == 1, "one door is left")
+    os.kill(door.pid(), signal.SIGKILL)
+    procs.wait_until(lambda: door.fpm.text.count("the door, pid") == 1, "it is missed")
+
+    def answers_again():
+        try:
+            return door.get("/page.html")[0] == 200
+        except OSError:
+            return False
+    procs.wait_until(answers_again, "the next one serves")
+    procs.wait_until(lambda: page(door)["door requests"] == 11, "all are counted")
+    assert page(door)["door accepted conn"] >= before["door accepted conn"] + 1
 
 
 def test_fpmctl_says_why_it_lists_nothing(case):

@@ -65,6 +65,31 @@ TEST_CASE("a door that scribbles over its memory is shown bounded") {
   CHECK(seen[0].request.size() == DoorBoard::kRequestWords * 8);
 }
 
+TEST_CASE("the counters of a door that has ended go on with another one") {
+  const DoorBoard old = *DoorBoard::create(1);
+  const DoorBoard next = *DoorBoard::create(1);
+  DoorBoard::Head& head = old.head();
+  std::uint64_t number = 1;
+  for (auto* counter : {&head.accepted, &head.requests, &head.passed, &head.bytes_out, &head.bytes_in,
+                        &head.aborted, &head.queue_full, &head.queue_timeout, &head.retried,
+                        &head.refused, &head.statuses[0], &head.statuses[4]}) {
+    counter->store(number++);
+  }
+  head.connections[3].store(5);
+  next.head().accepted.store(10);
+  DoorCounts before = old.counts();
+  before.add(next.counts());
+  old.move_counters(next);
+  const DoorCounts after = next.counts();
+  CHECK(after.accepted == 11);
+  CHECK(after.refused == 10);
+  CHECK(after.connections[3] == 0);
+  CHECK(old.counts().accepted == 0);
+  CHECK(after.bytes_out == before.bytes_out);
+  CHECK(after.statuses == before.statuses);
+  old.move_counters(DoorBoard());
+}
+
 TEST_CASE("another process reads a door's memory and cannot be given what is none") {
   const DoorBoard board = *DoorBoard::create(4);
   board.head().accepted.store(7);
