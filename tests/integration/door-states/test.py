@@ -62,6 +62,12 @@ def page(door, query="json&extended"):
     return json.loads(ask(door, f"/status/web?{query}"))
 
 
+def metrics(door, name="fpm_door_connections"):
+    """{value of the label beside pool, or None: number}"""
+    lines = re.findall(rf'^{name}\{{pool="web"(?:,\w+="(\w+)")?\}} (\d+)$', ask(door, "/metrics"), re.M)
+    return {label or None: int(number) for label, number in lines}
+
+
 def by_state(pool):
     """Of the fields of a status page."""
     return {state: pool[f"door {state}"] for state in STATES}
@@ -173,6 +179,8 @@ def test_a_door_that_was_killed_has_no_connection(case):
         os.kill(before, signal.SIGKILL)
         procs.wait_until(lambda: door.fpm.doors() not in ([], [before]), "there is a new door")
         procs.wait_until(lambda: not any(states(case).values()), "no connection is left")
+        assert not any(metrics(door).values()) and not any(by_state(page(door)).values())
+        assert metrics(door, "fpm_door_accepted_total") == {None: 6}, "counters stay"
         assert connections(case)["connections"] == []
     assert door.get("/page.html")[2] == b"page"
 
@@ -193,10 +201,14 @@ def test_the_status_page_has_the_door_after_all_else(case):
         assert by_state(own) == {state: 1 for state in STATES}
         both = json.loads(ctl(case, "status", "--json")[1])["pools"][0]
         assert by_state(both) == {state: 1 for state in STATES}
+        assert metrics(door) == {state: 1 for state in STATES}
+        assert metrics(door, "fpm_door_accepted_total") == {None: 7}
+        assert metrics(door, "fpm_door_responses_total")["4xx"] == 1
         for peer in clients.peers.values():
             peer.close()
         seen = procs.wait_until(lambda: (now := page(door))["door waiting"] == 0 and now, "it is seen")
         assert seen["door aborted"] == 3, "who waited, who was queued and who did not read"
+        assert metrics(door, "fpm_door_aborts_total") == {None: 3}
     procs.wait_until(lambda: not any(by_state(page(door)).values()), "all have left")
     with urllib.request.urlopen(f"http://127.0.0.1:{door.port}/status?json&extended") as answer:
         assert not [name for name in json.load(answer) if name.startswith("door")], "a worker's page"
@@ -217,6 +229,8 @@ def test_what_a_door_refuses_and_counts(case):
         door.raw(b"no HTTP\r\n\r\n")
         seen = page(door)
         assert (seen["door queue full"], seen["door queue timeout"], seen["door refused"]) == (1, 1, 1)
+        assert metrics(door, "fpm_door_rejected_total") == {
+            "queue_full": 1, "queue_timeout": 1, "malformed": 1}
 
 
 def test_counters_go_on_when_doors_are_replaced(case):
