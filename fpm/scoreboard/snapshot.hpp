@@ -81,6 +81,7 @@ struct WorkerSnapshot {
   std::uint64_t memory = 0;  ///< bytes it has for itself (resident less shared); 0: not looked yet
   std::string remote;      ///< the front's address, "-" for UNIX sockets
   std::string request_id;  ///< empty: none
+  bool from_door = false;  ///< it came through the pool's door
   int status = 0;          ///< of the answer that was begun; 0: none
   /// Of the last request; 0 while one runs.
   double last_cpu_percent = 0;

@@ -127,7 +127,8 @@ class Clients(contextlib.ExitStack):
             peer.sendall(b"POST /page.html HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\nmore")
             status, fields, _ = read_response(peer)
             assert status == 405 and fields["Connection"] == "close"
-            yield
+            procs.wait_until(lambda: page(self.door)["door closing"] == 1, "its answer has gone out")
+            yield peer
 
 
 def test_fpmctl_lists_each_connection_in_its_state(case):
@@ -188,8 +189,8 @@ def test_a_door_that_was_killed_has_no_connection(case):
 def test_the_status_page_has_the_door_after_all_else(case):
     listen = free_port()
     door = start(case, f"pm.status_path = /status\npm.status_listen = 127.0.0.1:{listen}\n")
-    with Clients(case, door) as clients, clients.closing():
-        seen = procs.wait_until(lambda: (now := page(door))["door waiting"] == 1 and now, "it is shown")
+    with Clients(case, door) as clients, clients.closing() as closing:
+        seen = page(door)
         assert by_state(seen) == {state: 1 for state in STATES}, seen
         assert list(seen)[-18:-16] == ["state", "door reading"], "php-fpm's fields stay in front"
         assert (seen["door accepted conn"], seen["door requests"], seen["door passed"]) == (7, 2, 1)
@@ -199,6 +200,7 @@ def test_the_status_page_has_the_door_after_all_else(case):
         asked = fastcgi.params_for("/status?json&extended")
         own = json.loads(fastcgi.ask(("127.0.0.1", listen), asked).body)
         assert by_state(own) == {state: 1 for state in STATES}
+        closing.sendall(b"more")  # after 2 s of silence it would be over
         both = json.loads(ctl(case, "status", "--json")[1])["pools"][0]
         assert by_state(both) == {state: 1 for state in STATES}
         assert metrics(door) == {state: 1 for state in STATES}
@@ -272,3 +274,68 @@ def test_fpmctl_says_why_it_lists_nothing(case):
     procs.wait_until(lambda: not fpm.doors(), "the door has gone")
     procs.wait_until(lambda: ctl(case, "connections", "web") ==
                      (1, "fpmctl: the pool is drained, its door is closed\n"), "it is said why")
+
+
+def lines_of(log, count):
+    """The access log, as soon as it has so many lines."""
+    def look():
+        lines = log.read_text().splitlines() if log.exists() else []
+        return lines if len(lines) >= count else None
+    return [json.loads(line) for line in procs.wait_until(look, f"{count} lines in {log}")]
+
+
+def test_the_time_in_the_queue_is_told_in_log_and_histogram(case):
+    log = case.folder("log") / "access.log"
+    door = start(case, f"access.log = {log}\naccess.format = json\n")
+    gate = Gate(case)
+    with door.connect() as first, door.connect() as second:
+        first.sendall(b"GET /wait.cgi?first HTTP/1.1\r\nHost: a\r\n\r\n")
+        procs.wait_until(lambda: page(door)["door waiting"] == 1, "it has the worker")
+        second.sendall(b"GET /wait.cgi?second HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        def has_waited():
+            queued = [one for one in connections(case)["connections"] if one["state"] == "queued"]
+            return queued and queued[0]["in state"] >= 300_000
+        procs.wait_until(has_waited, "it has waited for 0.3 s")
+        for peer in (first, second):
+            gate.open()
+            assert read_response(peer)[2] == b"then go\n"
+    waits = {line["query"]: line["queue_wait"] for line in lines_of(log, 2)}
+    assert waits["first"] < 0.3 <= waits["second"] < 20, waits
+    seen = procs.wait_until(lambda: (now := page(door))["queue wait count"] == 2 and now, "both count")
+    assert seen["queue wait p50"] < 300_000 <= seen["queue wait p99"], seen
+    shown = ask(door, "/metrics")
+    total = re.search(r'^fpm_queue_wait_seconds_sum\{pool="web"\} (\S+)$', shown, re.M).group(1)
+    assert abs(float(total) - sum(waits.values())) < 0.2, (total, waits)
+    assert 'fpm_queue_wait_seconds_bucket{pool="web",le="0.2"} 1\n' in shown
+
+
+def test_a_request_whose_worker_is_lost_has_one_line(case):
+    """Also where the pool has a socket of its own beside its door."""
+    log = case.folder("log") / "access.log"
+    door = start(case, f"listen = {case.dir}/web.sock\naccess.log = {log}\naccess.format = json\n")
+    gate = Gate(case)
+    post = b"POST /wait.cgi?door HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+    with door.connect() as peer:
+        peer.sendall(post)
+        pipe = gate.hold()  # the script is there, so the worker has noted its request
+        (worker,) = door.fpm.workers()
+        os.kill(worker, signal.SIGKILL)
+        assert read_response(peer)[0] == 502
+        pipe.close()
+    door.fpm.wait_line(rf"child {worker} exited on signal 9")
+    # The next one, by the pool's own socket: nobody but the master writes its line.
+    asked = fastcgi.params_for("/wait.cgi?front", door.root / "wait.cgi")
+    with fastcgi.Connection(door.fpm.address("web")) as front:
+        front.send(fastcgi.request(asked))
+        pipe = gate.hold()
+        (worker,) = door.fpm.workers()
+        os.kill(worker, signal.SIGKILL)
+        pipe.close()
+        door.fpm.wait_line(rf"child {worker} exited on signal 9")
+    # Its line comes after all others.
+    assert door.get("/page.html")[0] == 200
+    lines = lines_of(log, 3)
+    told = sorted(([line["query"], line["status"], line["end"]] for line in lines), key=str)
+    assert told == [["", 200, "ok"], ["door", 502, "worker died"], ["front", None, "worker died"]], lines
+    assert page(door)["killed requests"] == 2
