@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -170,6 +171,27 @@ def test_fpmctl_lists_each_connection_in_its_state(case):
     procs.wait_until(lambda: not any(states(case).values()), "all have left")
     code, text = ctl(case, "connections", "web")
     assert text == "0 connections: " + ", ".join(f"0 {state}" for state in STATES) + "\n", text
+
+
+def test_of_many_connections_the_oldest_are_listed(case):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        case.skip("too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    case.defer(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)))
+    door = start(case, "rlimit_files = 4096\n")
+    with contextlib.ExitStack() as crowd:
+        for _ in range(1003):
+            crowd.enter_context(door.connect())
+        procs.wait_until(lambda: page(door)["door reading"] == 1003, "all are there", 20)
+        seen = connections(case)
+        ages = [one["age"] for one in seen["connections"]]
+        assert len(ages) == 1000 and ages == sorted(ages, reverse=True)
+        assert seen["not shown"] == 3 and seen["states"]["reading"] == 1003
+        code, text = ctl(case, "connections", "web")
+        assert code == 0 and text.startswith("STATE") and len(text.splitlines()) == 1002
+        assert text.splitlines()[-1] == ("1003 connections: 1003 reading, 0 body, 0 queued, 0 waiting, "
+                                         "0 writing, 0 keepalive, 0 closing; 3 of them are not shown")
 
 
 def test_a_door_that_was_killed_has_no_connection(case):
