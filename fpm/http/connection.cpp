@@ -128,6 +128,7 @@ void Connection::on_readable() {
   if (count <= 0) return client_left();
   bytes_in_ += static_cast<std::uint64_t>(count);
   server_.counters().bytes_in.fetch_add(static_cast<std::uint64_t>(count), kRelaxed);
+  if (auto* const slot = server_.slot(slot_)) slot->bytes_in.store(bytes_in_, kRelaxed);
   if (phase_ == Phase::drain) {
     deadline_ = std::min(drain_until_, Clock::now() + kDrainSilence);
     return wait_to_read();

@@ -99,7 +99,6 @@ void Connection::begin_request(std::size_t head_size) {
   if (client != peer_.address) client_ = {client, 0};
   if (auto* const slot = server_.slot(slot_)) {
     slot->requests.store(requests_, kRelaxed);
-    slot->bytes_in.store(bytes_in_, kRelaxed);
     const std::string_view uri = head_.target.substr(0, head_.target.find('?'));
     scoreboard::write_words(std::string(head_.method).append(" ").append(uri), slot->request.data(),
                             slot->request.size());

@@ -14,6 +14,7 @@
 
 #include "fpm/log/log.hpp"
 #include "fpm/status/all_pools.hpp"
+#include "fpm/status/connections.hpp"
 
 namespace fpm::master {
 
@@ -124,6 +125,7 @@ class Control::Server : public std::enable_shared_from_this<Control::Server> {
   void accept();
   bool may_order(const ucred& peer) const;
   void execute(const std::shared_ptr<Client>& client, const Order& order);
+  std::string connections(std::string_view pool);
 
   Orders& orders_;
   const std::string version_;
@@ -219,6 +221,7 @@ void Control::Server::execute(const std::shared_ptr<Client>& client, const Order
     text.replace(0, 1, "{\"done\":true,");
     return client->answer(text + '\n');
   }
+  if (order.name == "connections" && order.pool) return client->answer(connections(*order.pool));
   log::notice("fpmctl {}{}, sent by pid {}, uid {}", log::printable(order.name, 40),
               order.pool ? " " + log::printable(*order.pool, 64) : "", client->peer().pid,
               client->peer().uid);
@@ -232,7 +235,8 @@ void Control::Server::execute(const std::shared_ptr<Client>& client, const Order
     reply = orders_.reopen_logs();
   } else if (order.name == "stop") {
     reply = orders_.stop(order.now);
-  } else if ((order.name == "drain" || order.name == "resume") && !order.pool) {
+  } else if ((order.name == "connections" || order.name == "drain" || order.name == "resume") &&
+             !order.pool) {
     reply.text = "which pool?";
   } else if (order.name == "drain") {
     reply = orders_.drain(*order.pool);
@@ -240,6 +244,16 @@ void Control::Server::execute(const std::shared_ptr<Client>& client, const Order
     reply = orders_.resume(*order.pool);
   }
   client->answer(answer_text(reply));
+}
+
+std::string Control::Server::connections(std::string_view pool) {
+  scoreboard::DoorSnapshot seen;
+  const Reply reply = orders_.connections(pool, seen);
+  if (!reply.done) return answer_text(reply);
+  std::string text;
+  status::render_connections(text, pool, seen);
+  text.replace(0, 1, "{\"done\":true,");
+  return text + '\n';
 }
 
 /// Silence for so long ends the connection.

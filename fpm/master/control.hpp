@@ -7,6 +7,7 @@
 //   {"order":"version"}                         {"done":true,"text":"0.1.0"}
 //   {"order":"status"}                          {"done":true,"pools":[{...}]}
 //   {"order":"status","full":true}              the same with "processes" in each pool
+//   {"order":"connections","pool":"www"}        {"done":true,"pool":"www","states":{...},"connections":[{...}],...}
 //   {"order":"reload"}                          {"done":true,"text":"2 pools reloaded"}
 //   {"order":"reload","pool":"www"}             that pool alone
 //   {"order":"reload","changed":true}           pools whose directives differ
@@ -15,7 +16,8 @@
 //   {"order":"resume","pool":"www"}
 //   {"order":"stop"}                            finish what runs; with "now":true stop at once
 //
-// A pool is shown as its own status page shows it with ?json&extended. What is no such order gets
+// A pool is shown as its own status page shows it with ?json&extended, connections as status/connections.hpp has
+// them. What is no such order gets
 // "done":false with the reason, and its connection is closed.
 #pragma once
 

@@ -18,7 +18,8 @@ using std::chrono::milliseconds;
 
 class Doors::Impl {
  public:
-  explicit Impl(asio::io_context& io) : io_(io) {}
+  Impl(asio::io_context& io, std::function<void()> changed)
+      : io_(io), changed_(std::move(changed)) {}
 
   void use(DoorParts parts, std::shared_ptr<Listener> pool);
   void finish(const std::string& pool, milliseconds patience, std::function<void()> then);
@@ -51,6 +52,7 @@ class Doors::Impl {
   bool has_any(const std::string& pool) const;
 
   asio::io_context& io_;
+  const std::function<void()> changed_;
   std::map<std::string, Serving> serving_;
   std::list<std::unique_ptr<Door>> finishing_;
   std::list<Waiting> waiting_;
@@ -74,7 +76,7 @@ void Doors::Impl::use(DoorParts parts, std::shared_ptr<Listener> pool) {
   log::in_pool(log::Level::notice, name, "the door listens at {}",
                door_address(*serving.parts->listener));
   while (serving.doors.size() < wanted) {
-    serving.doors.push_back(std::make_unique<Door>(io_, serving.parts, pool));
+    serving.doors.push_back(std::make_unique<Door>(io_, serving.parts, pool, changed_));
     serving.doors.back()->start();
   }
 }
@@ -154,8 +156,13 @@ bool Doors::Impl::has_any(const std::string& pool) const {
                      [&](const auto& door) { return door->pool() == pool && door->alive(); });
 }
 
-/// What its timers have put into the loop already comes first.
+/// What its timers have put into the loop already comes first. Its counters stay with the pool.
 void Doors::Impl::bury(std::unique_ptr<Door> door) {
+  const auto found = serving_.find(door->pool());
+  if (found != serving_.end() && !found->second.doors.empty()) {
+    door->board().move_counters(found->second.doors.front()->board());
+  }
+  changed_();
   asio::post(io_, [ended = std::move(door)] {});
 }
 
@@ -208,15 +215,18 @@ std::shared_ptr<Listener> Doors::Impl::listener(const config::Address& address) 
 std::vector<const scoreboard::DoorBoard*> Doors::Impl::boards(const std::string& pool) const {
   std::vector<const scoreboard::DoorBoard*> boards;
   if (const auto found = serving_.find(pool); found != serving_.end()) {
-    for (const auto& door : found->second.doors) boards.push_back(&door->board());
+    for (const auto& door : found->second.doors) {
+      if (door->board()) boards.push_back(&door->board());
+    }
   }
   for (const auto& door : finishing_) {
-    if (door->pool() == pool) boards.push_back(&door->board());
+    if (door->pool() == pool && door->board()) boards.push_back(&door->board());
   }
   return boards;
 }
 
-Doors::Doors(asio::io_context& io) : impl_(std::make_unique<Impl>(io)) {}
+Doors::Doors(asio::io_context& io, std::function<void()> changed)
+    : impl_(std::make_unique<Impl>(io, std::move(changed))) {}
 Doors::~Doors() = default;
 void Doors::use(DoorParts parts, std::shared_ptr<Listener> pool) {
   impl_->use(std::move(parts), std::move(pool));

@@ -56,7 +56,8 @@ std::string door_address(const Listener& listener);
 /// All doors. Nothing here waits, but for the end of the program.
 class Doors {
  public:
-  explicit Doors(boost::asio::io_context& io);
+  /// `changed`: what boards() gives has changed, for one pool or several. Called in the loop.
+  Doors(boost::asio::io_context& io, std::function<void()> changed);
   /// Ends what is left.
   ~Doors();
   Doors(const Doors&) = delete;
@@ -85,7 +86,7 @@ class Doors {
   /// The socket of a door at that address.
   std::shared_ptr<Listener> listener(const config::Address& address) const;
 
-  /// The memory of the doors of a pool: one for each of http.workers.
+  /// The memory of the doors of a pool, also of those that finish; none: it has no door.
   std::vector<const scoreboard::DoorBoard*> boards(const std::string& pool) const;
 
  private:

@@ -70,7 +70,10 @@ void Door::start() {
   os::UniqueFd theirs;
   if (!board_) {
     auto board = scoreboard::DoorBoard::create(slots_wanted(parts_->config));
-    if (board) board_ = std::move(*board);
+    if (board) {
+      board_ = std::move(*board);
+      changed_();
+    }
   }
   if (!board_ || !open_channel(theirs)) return start_later(backoff_.failed());
   const auto& limit = parts_->config.rlimit_files;

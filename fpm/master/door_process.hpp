@@ -22,11 +22,13 @@ std::string door_identity(const DoorParts& parts, const Listener& pool);
 /// One process, and the next one if that ends by itself.
 class Door {
  public:
+  /// `changed`: its memory is there.
   Door(boost::asio::io_context& io, std::shared_ptr<const DoorParts> parts,
-       std::shared_ptr<Listener> pool)
+       std::shared_ptr<Listener> pool, std::function<void()> changed)
       : name_(parts->config.name),
         parts_(std::move(parts)),
         pool_(std::move(pool)),
+        changed_(std::move(changed)),
         channel_(io),
         restart_(io),
         again_(io),
@@ -61,6 +63,7 @@ class Door {
   const std::string name_;
   std::shared_ptr<const DoorParts> parts_;  // nothing once it has been told to finish
   std::shared_ptr<Listener> pool_;
+  const std::function<void()> changed_;
   boost::asio::posix::stream_descriptor channel_;
   boost::asio::steady_timer restart_;
   boost::asio::steady_timer again_;

@@ -119,6 +119,7 @@ class Master::Loop final : public Orders {
   Reply resume(std::string_view pool) override;
   Reply stop(bool now) override;
   std::vector<scoreboard::PoolSnapshot> pools(bool full) override;
+  Reply connections(std::string_view pool, scoreboard::DoorSnapshot& seen) override;
 
  private:
   // master.cpp
@@ -163,6 +164,9 @@ class Master::Loop final : public Orders {
   os::Activity activity() const;
   std::vector<ReportedPool> reported_pools() const;
   void tell_reporter();
+
+  // orders.cpp
+  std::vector<const scoreboard::DoorBoard*> door_boards(const std::string& pool) const;
 
   // reload.cpp
   void begin_reload(ReloadOrder order, std::vector<Done> done);

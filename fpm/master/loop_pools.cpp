@@ -232,6 +232,7 @@ std::vector<ReportedPool> Master::Loop::reported_pools() const {
     }
     pool.account = service->second.account.get();
     pool.boards = std::move(boards[name]);
+    for (const auto* const door : door_boards(name)) pool.doors.push_back(door->memory().fd());
     pools.push_back(std::move(pool));
   }
   return pools;

@@ -63,7 +63,7 @@ os::Result<void> Master::Loop::run() {
   for (GenerationId id = 1; id <= last_id_; ++id) look(id);
   reporter_.emplace(io_, [this] { return reported_pools(); });
   reporter_->use(std::move(surroundings_.reporter));
-  doors_.emplace(io_);
+  doors_.emplace(io_, [this] { tell_reporter(); });
   opened_doors_ = std::move(surroundings_.doors);
   for (auto& [id, running] : running_) use_door(*running);
   if (surroundings_.control) {

@@ -11,6 +11,9 @@ using scoreboard::PoolState;
 
 namespace {
 
+/// Of a list: what the operator's terminal and the loop's time can take.
+constexpr std::size_t kMostConnections = 1000;
+
 const char* name_of(config::ProcessManager pm) {
   switch (pm) {
     case config::ProcessManager::static_pm: return "static";
@@ -87,6 +90,10 @@ std::vector<PoolSnapshot> Master::Loop::pools(bool full) {
       scoreboard::read_totals(*service.account->totals(), seen);
     }
     service.account->describe(seen);
+    for (const auto* const door : door_boards(name)) {
+      if (!seen.door) seen.door.emplace();
+      seen.door->add(door->counts());
+    }
     seen.name = name;
     const config::Pool* const pool = running != nullptr ? &running->pool.config()
                                                         : service.drained.get();
@@ -105,6 +112,27 @@ std::vector<PoolSnapshot> Master::Loop::pools(bool full) {
     scoreboard::merge(all[place->second], running->pool.board().snapshot(full));
   }
   return all;
+}
+
+std::vector<const scoreboard::DoorBoard*> Master::Loop::door_boards(const std::string& pool) const {
+  return doors_ ? doors_->boards(pool) : std::vector<const scoreboard::DoorBoard*>();
+}
+
+Reply Master::Loop::connections(std::string_view pool, scoreboard::DoorSnapshot& seen) {
+  const std::string name(pool);
+  const auto found = services_.find(name);
+  if (found == services_.end()) return {.done = false, .text = "there is no pool of that name"};
+  const auto boards = door_boards(name);
+  if (boards.empty()) {
+    const bool drained = found->second.drained && !found->second.drained->http_listen.text.empty();
+    return {.done = false,
+            .text = drained ? "the pool is drained, its door is closed"
+                            : "the pool has no door, which http.listen would give it"};
+  }
+  for (const scoreboard::DoorBoard* const board : boards) seen.counts.add(board->counts());
+  seen.oldest = scoreboard::oldest_connections(boards, kMostConnections);
+  seen.now_ns = scoreboard::monotonic_ns();
+  return {.done = true, .text = {}};
 }
 
 }  // namespace fpm::master

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fpm/policy/reload.hpp"
+#include "fpm/scoreboard/door_snapshot.hpp"
 #include "fpm/scoreboard/snapshot.hpp"
 
 namespace fpm::master {
@@ -38,6 +39,8 @@ class Orders {
   /// Every pool of the configuration, in its order, workers of generations that drain included when
   /// `full`.
   virtual std::vector<scoreboard::PoolSnapshot> pools(bool full) = 0;
+  /// What the doors of a pool do, and their connections: the 1,000 oldest if there are more.
+  virtual Reply connections(std::string_view pool, scoreboard::DoorSnapshot& seen) = 0;
 };
 
 }  // namespace fpm::master

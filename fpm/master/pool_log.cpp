@@ -47,7 +47,8 @@ void Pool::log_lost_request(int slot, const os::Exit& exit) {
   // Before info it is no request yet; in stage finished the client has its answer.
   if (!seen || seen->stage < Stage::info || seen->stage >= Stage::finished) return;
   totals().killed.fetch_add(1, std::memory_order_relaxed);
-  if (!parts_.access_log || config().listen.hidden) return;  // a door writes its own line
+  // A door writes its own line, whatever became of the worker.
+  if (!parts_.access_log || seen->from_door || config().listen.hidden) return;
   const Worker& worker = *slots_[static_cast<std::size_t>(slot)];
   log::write_lost_request(parts_.access_log.get(), access_format_,
                           {.pool = config().name,

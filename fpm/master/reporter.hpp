@@ -31,6 +31,7 @@ struct ReportedPool {
   const config::Pool* config = nullptr;
   const Account* account = nullptr;
   std::vector<ReportedBoard> boards;  ///< of its generations, the newest first; none: no worker yet
+  std::vector<int> doors;  ///< memfds of its doors
   int listener = -1;  ///< to know which socket's queue to ask the kernel for; not handed on
 };
 

@@ -117,7 +117,7 @@ os::Result<void> ReporterNews::tell_pool(std::uint32_t index, const ReportedPool
                                          const Send& send) {
   reporter::PoolNews news = describe(index, pool, most_backlog_);
   if (const scoreboard::Ledger* const ledger = pool.account->ledger()) {
-    const auto key = tell_mapping(ledger->memory().fd(), 0, send);
+    const auto key = tell_mapping(ledger->memory().fd(), {}, send);
     if (!key) return key.error();
     news.totals = *key;
   } else {
@@ -125,9 +125,15 @@ os::Result<void> ReporterNews::tell_pool(std::uint32_t index, const ReportedPool
   }
   const std::size_t boards = std::min(pool.boards.size(), reporter::kMostBoards);
   for (std::size_t i = 0; i < boards; ++i) {
-    const auto key = tell_mapping(pool.boards[i].fd, pool.boards[i].slots, send);
+    const auto key = tell_mapping(pool.boards[i].fd, {.slots = pool.boards[i].slots}, send);
     if (!key) return key.error();
     news.boards.push_back(*key);
+  }
+  const std::size_t doors = std::min(pool.doors.size(), reporter::kMostBoards);
+  for (std::size_t i = 0; i < doors; ++i) {
+    const auto key = tell_mapping(pool.doors[i], {.door = 1}, send);
+    if (!key) return key.error();
+    news.doors.push_back(*key);
   }
   return send_if_new(pools_, index, {.message = std::move(news), .owned = {}}, send);
 }
@@ -148,14 +154,15 @@ os::Result<void> ReporterNews::tell_place(std::uint32_t index, const ReporterPar
   return {};
 }
 
-os::Result<std::uint64_t> ReporterNews::tell_mapping(int fd, int slots, const Send& send) {
+os::Result<std::uint64_t> ReporterNews::tell_mapping(int fd, reporter::Mapping mapping,
+                                                    const Send& send) {
   const auto key = key_of(fd);
   if (!key) return key;
   if (!mappings_.contains(*key)) {
     auto readable = os::open_read_only(fd);
     if (!readable) return readable.error();
-    const ReporterPacket packet{.message = reporter::Mapping{*key, slots},
-                                .owned = std::move(*readable)};
+    mapping.key = *key;
+    const ReporterPacket packet{.message = mapping, .owned = std::move(*readable)};
     if (auto sent = send(packet); !sent) return sent.error();
     mappings_.insert(*key);
   }

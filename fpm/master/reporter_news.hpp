@@ -38,7 +38,7 @@ class ReporterNews {
   os::Result<void> tell_pool(std::uint32_t index, const ReportedPool& pool, const Send& send);
   os::Result<void> tell_place(std::uint32_t index, const ReporterParts::Place& place,
                               const Send& send);
-  os::Result<std::uint64_t> tell_mapping(int fd, int slots, const Send& send);
+  os::Result<std::uint64_t> tell_mapping(int fd, reporter::Mapping mapping, const Send& send);
 
   std::unordered_set<std::uint64_t> mappings_;  // that the process has
   std::unordered_set<std::uint64_t> sockets_;

@@ -10,7 +10,7 @@ namespace {
 
 /// Both ends are one program, but an old master that starts a new reporter would be a bug that has to
 /// be told from rubbish.
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 
 // One list of the members for both directions.
 template <class Each, class Key>
@@ -27,6 +27,7 @@ void list_members(Each& each, Item& item) {
   if constexpr (std::is_same_v<Kind, Mapping>) {
     each(item.key);
     each(item.slots);
+    each(item.door);
   } else if constexpr (std::is_same_v<Kind, PlaceNews>) {
     each(item.index);
     each(item.key);
@@ -50,6 +51,7 @@ void list_members(Each& each, Item& item) {
     }
     list_key(each, item.listener);
     each(item.boards);
+    each(item.doors);
   }
 }
 

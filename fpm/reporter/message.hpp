@@ -23,13 +23,14 @@ inline constexpr const char* kOption = "--reporter";
 
 /// The longest packet, in bytes: room for the longest line of a configuration file.
 inline constexpr std::size_t kMostBytes = 128 * 1024;
-/// Scoreboards of one pool: that of the generation that serves, and of those that still drain.
+/// Scoreboards of one pool: that of the generation that serves, and of those that still drain. Likewise doors.
 inline constexpr std::size_t kMostBoards = 256;
 
 /// A memfd, opened for reading alone, comes with it. It is known by `key` from now on.
 struct Mapping {
   std::uint64_t key = 0;
-  std::int32_t slots = 0;  ///< of a scoreboard; 0: totals
+  std::int32_t slots = 0;  ///< of a scoreboard; 0: totals, or a door's
+  std::uint8_t door = 0;   ///< 1: a door's memory
 
   bool operator==(const Mapping&) const = default;
 };
@@ -49,6 +50,7 @@ struct PoolNews {
   os::ListenKey listener;
   std::uint64_t totals = 0;           ///< of a Mapping; 0: no worker yet
   std::vector<std::uint64_t> boards;  ///< of Mappings, the newest generation first
+  std::vector<std::uint64_t> doors;   ///< of Mappings; none: it has no door
   // What totals would say, for a pool without them. Times are CLOCK_REALTIME.
   std::uint64_t started_ns = 0;
   std::uint32_t state = 0;

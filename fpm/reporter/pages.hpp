@@ -43,7 +43,7 @@ struct Page {
 Page general_page(View& view, const Ask& ask, View::Time now);
 
 /// What a pool's pm.status_listen answers: pm.status_path (/ if unset) and ping.path, byte for byte
-/// what a worker of the pool would; all else is 404.
+/// what a worker of the pool would, and with `extended` also what the pool's door does; all else is 404.
 Page pool_page(View& view, std::string_view pool, const Ask& ask);
 
 }  // namespace fpm::reporter

@@ -43,6 +43,12 @@ std::string View::take(const Message& message, os::Packet& packet) {
 std::string View::take(const Mapping& mapping, os::Packet& packet) {
   if (packet.fd_count != 1) return "a mapping without its descriptor";
   const int fd = packet.fds[0].get();
+  if (mapping.door != 0) {
+    auto door = scoreboard::DoorBoard::attach(fd);
+    if (!door) return door.error().text();
+    doors_[mapping.key] = std::make_shared<const scoreboard::DoorBoard>(std::move(*door));
+    return {};
+  }
   if (mapping.slots == 0) {
     auto ledger = scoreboard::Ledger::attach(fd);
     if (!ledger) return ledger.error().text();
@@ -68,6 +74,11 @@ std::string View::take(const PoolNews& news, os::Packet&) {
     if (found == boards_.end()) return "a pool with an unknown scoreboard";
     known->boards.push_back(found->second);
   }
+  for (const std::uint64_t key : news.doors) {
+    const auto found = doors_.find(key);
+    if (found == doors_.end()) return "a pool with an unknown door";
+    known->doors.push_back(found->second);
+  }
   new_pools_[news.index] = std::move(known);
   return {};
 }
@@ -90,6 +101,7 @@ std::string View::take(const Commit& commit, os::Packet&) {
   if (!settle(places_, new_places_, commit.places)) return "an address is missing";
   forget_unused(totals_);
   forget_unused(boards_);
+  forget_unused(doors_);
   forget_unused(sockets_);
   ++commits_;
   return {};
@@ -119,6 +131,10 @@ scoreboard::PoolSnapshot View::snapshot(std::size_t index, bool full) {
     seen.reloads = news.reloads;
     seen.reloads_failed = news.reloads_failed;
     if (news.last_reload_ns != 0) seen.last_reload = scoreboard::as_time(news.last_reload_ns);
+  }
+  for (const auto& door : known.doors) {
+    if (!seen.door) seen.door.emplace();
+    seen.door->add(door->counts());
   }
   seen.name = news.name;
   seen.process_manager = news.process_manager;

@@ -16,6 +16,7 @@
 #include "fpm/reporter/message.hpp"
 #include "fpm/reporter/wait_history.hpp"
 #include "fpm/scoreboard/board.hpp"
+#include "fpm/scoreboard/door_board.hpp"
 #include "fpm/scoreboard/ledger.hpp"
 
 namespace fpm::reporter {
@@ -67,6 +68,7 @@ class View {
     PoolNews news;
     std::shared_ptr<TotalsMemory> totals;                          // null: none
     std::vector<std::shared_ptr<const scoreboard::Board>> boards;  // the newest first
+    std::vector<std::shared_ptr<const scoreboard::DoorBoard>> doors;
   };
 
   std::string take(const Mapping& mapping, os::Packet& packet);
@@ -77,6 +79,7 @@ class View {
   // By the master's keys; what nothing refers to goes with a Commit.
   std::unordered_map<std::uint64_t, std::shared_ptr<TotalsMemory>> totals_;
   std::unordered_map<std::uint64_t, std::shared_ptr<const scoreboard::Board>> boards_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const scoreboard::DoorBoard>> doors_;
   std::unordered_map<std::uint64_t, std::shared_ptr<os::UniqueFd>> sockets_;
 
   std::unordered_map<std::uint32_t, std::shared_ptr<const Known>> new_pools_;

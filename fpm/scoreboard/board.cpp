@@ -183,6 +183,7 @@ std::optional<WorkerSnapshot> Board::worker(int slot, std::uint64_t now_monotoni
   seen.user = copy.text(kUser);
   seen.remote = copy.text(kRemote);
   seen.request_id = copy.text(kRequestId);
+  seen.from_door = copy.number(Field::from_door) != 0;
   seen.status = static_cast<int>(copy.number(Field::status) % 1000);
   seen.script = copy.text(kScript);
   seen.memory = copy.number(Field::private_bytes);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <numeric>
 
 namespace fpm::scoreboard {
 
@@ -60,6 +61,10 @@ void DoorCounts::add(const DoorCounts& other) {
   queue_timeout += other.queue_timeout;
   retried += other.retried;
   refused += other.refused;
+}
+
+std::uint64_t DoorCounts::all_connections() const {
+  return std::accumulate(connections.begin(), connections.end(), std::uint64_t{0});
 }
 
 os::Result<DoorBoard> DoorBoard::create(std::size_t slots) {
@@ -120,33 +125,79 @@ DoorCounts DoorBoard::counts() const {
   return counts;
 }
 
-std::vector<DoorConnection> DoorBoard::connections() const {
-  std::vector<DoorConnection> all;
-  if (!*this) return all;
-  const std::size_t used = std::min<std::size_t>(head().used_slots.load(kRelaxed), slots_);
-  for (std::size_t i = 0; i < used; ++i) {
-    const Slot& from = slot(i);
-    const std::uint64_t state = from.state.load(kRelaxed);
-    if (state == 0 || state > kDoorStates) continue;
-    DoorConnection one;
-    one.state = static_cast<DoorState>(state - 1);
-    one.opened_ns = from.opened_ns.load(kRelaxed);
-    one.changed_ns = from.changed_ns.load(kRelaxed);
-    one.bytes_in = from.bytes_in.load(kRelaxed);
-    one.bytes_out = from.bytes_out.load(kRelaxed);
-    one.requests = from.requests.load(kRelaxed);
-    one.remote = read_words(from.remote.data(), from.remote.size());
-    one.request = read_words(from.request.data(), from.request.size());
-    all.push_back(std::move(one));
-  }
-  return all;
+std::size_t DoorBoard::used_slots() const {
+  return std::min<std::size_t>(head().used_slots.load(kRelaxed), slots_);
+}
+
+std::optional<DoorConnection> DoorBoard::connection(std::size_t index) const {
+  const Slot& from = slot(index);
+  const std::uint64_t state = from.state.load(kRelaxed);
+  if (state == 0 || state > kDoorStates) return std::nullopt;
+  DoorConnection one;
+  one.state = static_cast<DoorState>(state - 1);
+  one.opened_ns = from.opened_ns.load(kRelaxed);
+  one.changed_ns = from.changed_ns.load(kRelaxed);
+  one.bytes_in = from.bytes_in.load(kRelaxed);
+  one.bytes_out = from.bytes_out.load(kRelaxed);
+  one.requests = from.requests.load(kRelaxed);
+  one.remote = read_words(from.remote.data(), from.remote.size());
+  one.request = read_words(from.request.data(), from.request.size());
+  return one;
+}
+
+void DoorBoard::move_counters(const DoorBoard& to) const {
+  if (!*this || !to) return;
+  Head& from = head();
+  Head& into = to.head();
+  const auto move = [](std::atomic<std::uint64_t>& one, std::atomic<std::uint64_t>& other) {
+    other.fetch_add(one.exchange(0, kRelaxed), kRelaxed);
+  };
+  move(from.accepted, into.accepted);
+  move(from.requests, into.requests);
+  move(from.passed, into.passed);
+  move(from.bytes_out, into.bytes_out);
+  move(from.bytes_in, into.bytes_in);
+  move(from.aborted, into.aborted);
+  move(from.queue_full, into.queue_full);
+  move(from.queue_timeout, into.queue_timeout);
+  move(from.retried, into.retried);
+  move(from.refused, into.refused);
+  for (std::size_t i = 0; i < from.statuses.size(); ++i) move(from.statuses[i], into.statuses[i]);
 }
 
 void DoorBoard::forget_connections() const {
   if (!*this) return;
-  const std::size_t used = std::min<std::size_t>(head().used_slots.load(kRelaxed), slots_);
+  const std::size_t used = used_slots();
   for (std::size_t i = 0; i < used; ++i) slot(i).state.store(0, kRelaxed);
   for (auto& count : head().connections) count.store(0, kRelaxed);
+}
+
+std::vector<DoorConnection> oldest_connections(std::span<const DoorBoard* const> boards,
+                                               std::size_t most) {
+  struct Place {
+    std::uint64_t opened_ns;
+    const DoorBoard* board;
+    std::size_t slot;
+  };
+  // The strings, which are most of the work, of those alone that are shown.
+  std::vector<Place> places;
+  for (const DoorBoard* const board : boards) {
+    const std::size_t used = *board ? board->used_slots() : 0;
+    for (std::size_t i = 0; i < used; ++i) {
+      const DoorBoard::Slot& slot = board->slot(i);
+      if (slot.state.load(kRelaxed) == 0) continue;
+      places.push_back({slot.opened_ns.load(kRelaxed), board, i});
+    }
+  }
+  const std::size_t shown = std::min(places.size(), most);
+  std::partial_sort(places.begin(), places.begin() + static_cast<std::ptrdiff_t>(shown), places.end(),
+                    [](const Place& a, const Place& b) { return a.opened_ns < b.opened_ns; });
+  std::vector<DoorConnection> oldest;
+  oldest.reserve(shown);
+  for (std::size_t i = 0; i < shown; ++i) {
+    if (auto one = places[i].board->connection(places[i].slot)) oldest.push_back(std::move(*one));
+  }
+  return oldest;
 }
 
 }  // namespace fpm::scoreboard

@@ -6,61 +6,15 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "fpm/os/shared_memory.hpp"
+#include "fpm/scoreboard/door_snapshot.hpp"
 
 namespace fpm::scoreboard {
-
-/// What a connection is doing.
-enum class DoorState : std::uint8_t {
-  reading,    ///< the head of a request arrives
-  body,       ///< its body does
-  queued,     ///< it waits for its turn: a worker, or a descriptor
-  waiting,    ///< a worker has it, and nothing of the answer has come
-  writing,    ///< the answer goes out
-  keepalive,  ///< nothing: the next request may come
-  closing,    ///< answered; what the client still sends is read and dropped
-};
-inline constexpr std::size_t kDoorStates = 7;
-constexpr std::string_view door_state_name(DoorState state) {
-  constexpr std::array<std::string_view, kDoorStates> names{
-      "reading", "body", "queued", "waiting", "writing", "keepalive", "closing"};
-  const auto index = static_cast<std::size_t>(state);
-  return index < kDoorStates ? names[index] : "unknown";
-}
-
-/// Numbers of one door or of several, copied out.
-struct DoorCounts {
-  std::array<std::uint64_t, kDoorStates> connections{};  ///< now, by DoorState
-  std::uint64_t accepted = 0;       ///< connections since the start, likewise what follows
-  std::uint64_t requests = 0;       ///< answered
-  std::uint64_t passed = 0;         ///< of them, to the pool
-  std::uint64_t bytes_out = 0;
-  std::uint64_t bytes_in = 0;
-  std::uint64_t aborted = 0;        ///< the client left before its answer was complete
-  std::uint64_t queue_full = 0;     ///< 503
-  std::uint64_t queue_timeout = 0;  ///< 503
-  std::uint64_t retried = 0;        ///< requests that a second worker was asked
-  std::uint64_t refused = 0;        ///< heads that were not HTTP
-  std::array<std::uint64_t, 5> statuses{};  ///< answers 1xx to 5xx
-
-  void add(const DoorCounts& other);
-};
-
-/// One connection, copied out. Strings may be torn, never unbounded.
-struct DoorConnection {
-  DoorState state = DoorState::reading;
-  std::uint64_t opened_ns = 0;   ///< CLOCK_MONOTONIC
-  std::uint64_t changed_ns = 0;  ///< when it entered its state
-  std::uint64_t bytes_in = 0;
-  std::uint64_t bytes_out = 0;
-  std::uint64_t requests = 0;
-  std::string remote;   ///< its address
-  std::string request;  ///< method and URI without the query, cut; empty: none yet
-};
 
 /// Owns a mapping.
 class DoorBoard {
@@ -80,6 +34,7 @@ class DoorBoard {
     std::atomic<std::uint64_t> accepted, requests, passed, bytes_out, bytes_in, aborted, queue_full,
         queue_timeout, retried, refused;
     std::array<std::atomic<std::uint64_t>, 5> statuses;
+    // Above, but for connections: several writers, relaxed additions. Below: the door alone.
     std::atomic<std::uint64_t> used_slots;  ///< slots from here on were never used
   };
 
@@ -98,8 +53,12 @@ class DoorBoard {
   Slot& slot(std::size_t index) const;
 
   DoorCounts counts() const;
-  /// Those that are there, in the order of their slots.
-  std::vector<DoorConnection> connections() const;
+  /// The one in that slot; nothing if there is none.
+  std::optional<DoorConnection> connection(std::size_t index) const;
+  /// Slots from here on were never used.
+  std::size_t used_slots() const;
+  /// The counters of a door that has ended are another's from now on, so that no sum of all goes back.
+  void move_counters(const DoorBoard& to) const;
   /// Its door has ended, and its connections with it.
   void forget_connections() const;
 
@@ -107,6 +66,11 @@ class DoorBoard {
   os::SharedMemory memory_;
   std::size_t slots_ = 0;
 };
+
+/// The `most` connections that have been there for the longest, of several doors, the oldest first. Takes 5 ms
+/// for 65,536 of them.
+std::vector<DoorConnection> oldest_connections(std::span<const DoorBoard* const> boards,
+                                               std::size_t most);
 
 /// Writes `text` into words, cut to fit, ended by zero bytes.
 void write_words(std::string_view text, std::atomic<std::uint64_t>* words, std::size_t count);

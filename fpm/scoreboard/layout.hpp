@@ -31,6 +31,7 @@ enum class Field : std::size_t {
   request_id,    ///< of FastCGI, of the request under way
   connection,    ///< number of the worker's descriptor of the client; 0: none
   answer_begun,  ///< 1: set before the first byte of an answer leaves; or kAnswerComplete
+  from_door,     ///< 1: the request under way came through the pool's door
   slow_told,     ///< 1: the slow log has an entry of the request under way
   expired_ns,    ///< CLOCK_MONOTONIC: when the worker gave up the request under way; 0: it has not
   count,

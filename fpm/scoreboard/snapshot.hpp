@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fpm/scoreboard/door_snapshot.hpp"
 #include "fpm/scoreboard/histogram.hpp"
 #include "fpm/scoreboard/stage.hpp"
 
@@ -80,6 +81,7 @@ struct WorkerSnapshot {
   std::uint64_t memory = 0;  ///< bytes it has for itself (resident less shared); 0: not looked yet
   std::string remote;      ///< the front's address, "-" for UNIX sockets
   std::string request_id;  ///< empty: none
+  bool from_door = false;  ///< it came through the pool's door
   int status = 0;          ///< of the answer that was begun; 0: none
   /// Of the last request; 0 while one runs.
   double last_cpu_percent = 0;
@@ -135,6 +137,7 @@ struct PoolSnapshot {
   std::array<unsigned, 8> stages{};         ///< workers by Stage
   HistogramSnapshot duration;
   HistogramSnapshot queue_wait;
+  std::optional<DoorCounts> door;  ///< of its doors; nothing: it has none, or its worker shows the page
 };
 
 /// The pool's state in a word. One that is taken out of service drains as long as it has workers.

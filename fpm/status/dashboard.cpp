@@ -21,6 +21,7 @@ th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(-
 th:first-child, td:first-child, td.text, th.text { text-align: left; }
 td.uri { max-width: 30rem; overflow: hidden; text-overflow: ellipsis; text-align: left; }
 tr.pool { cursor: pointer; }
+tr.door td { text-align: left; padding-left: 1.8rem; opacity: .8; }
 .serving { color: var(--idle); } .bad { color: var(--bad); font-weight: bold; }
 .bar { display: inline-block; width: 8rem; height: .7rem; background: var(--line); }
 .bar i { display: inline-block; height: 100%; vertical-align: top; }
@@ -89,6 +90,21 @@ const row = p => {
   tr.onclick = () => { open = open === p.pool ? null : p.pool; refresh(); };
   return tr;
 };
+const doorStates = ["reading", "body", "queued", "waiting", "writing", "keepalive", "closing"];
+const doorRow = p => {
+  if (p["door accepted conn"] === undefined) return [];
+  const n = name => p["door " + name], tr = el("tr", undefined, "door");
+  const all = doorStates.reduce((sum, s) => sum + n(s), 0);
+  const now = doorStates.filter(s => n(s)).map(s => n(s) + " " + s).join(", ");
+  const text = ["door: " + all + " connections" + (now ? " (" + now + ")" : ""),
+    n("accepted conn") + " accepted", n("requests") + " requests, " + n("passed") + " to the pool",
+    n("aborted") + " aborted", n("queue full") + " found the queue full, " + n("queue timeout") +
+    " waited too long", size(n("bytes in")) + " in, " + size(n("bytes out")) + " out"].join(" · ");
+  const td = el("td", text);
+  td.colSpan = 15;
+  tr.append(td);
+  return [tr];
+};
 const listWorkers = p => {
   const box = document.getElementById("workers");
   box.replaceChildren();
@@ -129,7 +145,7 @@ async function refresh() {
     if (!last || now > last.at + 500) {
       last = {at: now, pools: new Map(pools.map(p => [p.pool, p["accepted conn"]]))};
     }
-    document.getElementById("pools").replaceChildren(...pools.map(row));
+    document.getElementById("pools").replaceChildren(...pools.flatMap(p => [row(p), ...doorRow(p)]));
     document.getElementById("time").textContent = new Date().toLocaleTimeString();
     listWorkers(open === null ? null : await (await fetch(
       "status/" + encodeURIComponent(open) + "?json&full", {cache: "no-store"})).json());

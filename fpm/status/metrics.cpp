@@ -11,6 +11,7 @@
 namespace fpm::status {
 namespace {
 
+using scoreboard::DoorCounts;
 using scoreboard::PoolSnapshot;
 using scoreboard::Stage;
 
@@ -189,6 +190,79 @@ void write_reloads(Writer& out) {
   });
 }
 
+/// Of the pools with a door; none of them: no family.
+class DoorWriter {
+ public:
+  explicit DoorWriter(Writer& out) : out_(out) {}
+
+  template <class Value>
+  void counter(std::string_view name, std::string_view help, Value value,
+               std::string_view unit = {}) {
+    out_.family(name, "counter", help, unit);
+    each([&](const DoorCounts& door, const std::string& labels) {
+      out_.put("{}_total{{{}}} {}\n", name, labels, value(door));
+    });
+  }
+  template <class Each>
+  void each(Each what) {
+    out_.each([&](const PoolSnapshot& pool, const std::string& labels) {
+      if (pool.door) what(*pool.door, labels);
+    });
+  }
+  Writer& out() { return out_; }
+
+ private:
+  Writer& out_;
+};
+
+void write_door_requests(DoorWriter& doors) {
+  doors.counter("fpm_door_requests", "Requests that the door has answered.",
+                [](const DoorCounts& door) { return door.requests; });
+  doors.out().family("fpm_door_responses", "counter", "Answers of the door, by class of status.");
+  doors.each([&](const DoorCounts& door, const std::string& labels) {
+    for (std::size_t i = 0; i < door.statuses.size(); ++i) {
+      doors.out().put("fpm_door_responses_total{{{},class=\"{}xx\"}} {}\n", labels, i + 1,
+                      door.statuses[i]);
+    }
+  });
+  doors.counter("fpm_door_passed", "Requests that were passed to the pool.",
+                [](const DoorCounts& door) { return door.passed; });
+  doors.counter("fpm_door_retries", "Requests that a second worker was asked.",
+                [](const DoorCounts& door) { return door.retried; });
+  doors.counter("fpm_door_aborts", "Requests whose client left before its answer was complete.",
+                [](const DoorCounts& door) { return door.aborted; });
+  doors.out().family("fpm_door_rejected", "counter", "Requests that were not run, by reason.");
+  doors.each([&](const DoorCounts& door, const std::string& labels) {
+    for (const auto& [reason, count] : {std::pair("queue_full", door.queue_full),
+                                        std::pair("queue_timeout", door.queue_timeout),
+                                        std::pair("malformed", door.refused)}) {
+      doors.out().put("fpm_door_rejected_total{{{},reason=\"{}\"}} {}\n", labels, reason, count);
+    }
+  });
+}
+
+void write_doors(Writer& out, std::span<const PoolSnapshot> pools) {
+  if (std::none_of(pools.begin(), pools.end(),
+                   [](const PoolSnapshot& pool) { return pool.door.has_value(); })) {
+    return;
+  }
+  DoorWriter doors(out);
+  out.family("fpm_door_connections", "gauge", "Connections of the pool's door by what they do.");
+  doors.each([&](const DoorCounts& door, const std::string& labels) {
+    for (std::size_t i = 0; i < scoreboard::kDoorStates; ++i) {
+      out.put("fpm_door_connections{{{},state=\"{}\"}} {}\n", labels,
+              door_state_name(static_cast<scoreboard::DoorState>(i)), door.connections[i]);
+    }
+  });
+  doors.counter("fpm_door_accepted", "Connections that the door has accepted.",
+                [](const DoorCounts& door) { return door.accepted; });
+  write_door_requests(doors);
+  doors.counter("fpm_door_received_bytes", "What clients have sent to the door.",
+                [](const DoorCounts& door) { return door.bytes_in; }, "bytes");
+  doors.counter("fpm_door_sent_bytes", "What the door has sent to clients.",
+                [](const DoorCounts& door) { return door.bytes_out; }, "bytes");
+}
+
 template <class Sample>
 void worker_family(Writer& out, std::string_view name, std::string_view type,
                    std::string_view help, std::string_view unit, Sample sample) {
@@ -244,6 +318,7 @@ void render_metrics(std::string& out, std::span<const PoolSnapshot> pools, bool 
   write_queue(writer);
   write_requests(writer);
   write_reloads(writer);
+  write_doors(writer, pools);
   if (full) write_each_worker(writer);
   out += "# EOF\n";
 }

@@ -16,7 +16,7 @@ inline constexpr std::string_view kMetricsType =
 /// Appends the exposition, ended by "# EOF". Units are seconds and bytes, counters end in _total,
 /// histograms have buckets from 1 ms to 60 s. Every sample has the label pool; with `full` there are also
 /// those of each worker, labelled with the number of its slot, never with a pid. What cannot be known is
-/// left out. Source: OpenMetrics 1.0.
+/// left out, and so are the families of doors where no pool has one. Source: OpenMetrics 1.0.
 void render_metrics(std::string& out, std::span<const scoreboard::PoolSnapshot> pools, bool full,
                     std::string_view version);
 

@@ -103,6 +103,29 @@ void percentile_cells(const scoreboard::HistogramSnapshot& seen, Scratch& scratc
   each(Cell{names[4], Kind::number, scratch.number(seen.count())});
 }
 
+/// The doors of a pool: connections by what they do, then counters.
+template <class Each>
+void door_cells(const scoreboard::DoorCounts& door, Scratch& scratch, Each each) {
+  const auto number = [&](std::string_view name, std::uint64_t value) {
+    each(Cell{name, Kind::number, scratch.number(value)});
+  };
+  std::string name;
+  for (std::size_t i = 0; i < scoreboard::kDoorStates; ++i) {
+    name.assign("door ").append(door_state_name(static_cast<scoreboard::DoorState>(i)));
+    number(name, door.connections[i]);
+  }
+  number("door accepted conn", door.accepted);
+  number("door requests", door.requests);
+  number("door passed", door.passed);
+  number("door aborted", door.aborted);
+  number("door queue full", door.queue_full);
+  number("door queue timeout", door.queue_timeout);
+  number("door retried", door.retried);
+  number("door refused", door.refused);
+  number("door bytes in", door.bytes_in);
+  number("door bytes out", door.bytes_out);
+}
+
 /// What php-fpm does not have.
 template <class Each>
 void extended_cells(const PoolSnapshot& pool, Format format, Scratch& scratch, Each each) {
@@ -135,6 +158,7 @@ void extended_cells(const PoolSnapshot& pool, Format format, Scratch& scratch, E
     each(Cell{"last reload", Kind::number, text ? "-" : "0"});
   }
   each(Cell{"state", Kind::string, scoreboard::state_word(pool)});
+  if (pool.door) door_cells(*pool.door, scratch, each);
 }
 
 /// Calls `each(Cell)` for the fields of a pool, in php-fpm's order.

@@ -35,7 +35,8 @@ std::string_view content_type_header(Format format);
 ///
 /// `extended` adds: max children; timed out, killed, rejected and aborted requests; duration and
 /// queue wait p50, p90, p99, p99.9 (microseconds) and their counts; memory (bytes); generation; last
-/// reload (0 or - for none); state. In OpenMetrics as gauges phpfpm_max_children and so on.
+/// reload (0 or - for none); state; of a pool with a door its connections by state ("door reading", ...) and its
+/// counters. In OpenMetrics as gauges phpfpm_max_children and so on.
 void render(std::string& out, const scoreboard::PoolSnapshot& pool, Format format, bool full,
             bool extended = false);
 

@@ -67,9 +67,8 @@ void AccessLog::write(const Exchange& exchange, const char* peer, handlers::End 
 
 void AccessLog::write(const Exchange& exchange, const char* peer, log::RequestEnd end,
                       std::uint64_t took_ns) {
-  if (!sink_) return;
+  if (!sink_ || exchange.from_door()) return;
   const fcgi::Params& params = exchange.params();
-  if (!params.last_non_empty("FPM_DOOR").empty()) return;  // the pool's door writes it
   const Lookup lookup(exchange);
   log::AccessRecord record;
   record.pool = pool_.name;

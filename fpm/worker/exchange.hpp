@@ -105,6 +105,8 @@ class Exchange final : public handlers::Exchange {
   const handlers::Usage& usage() const { return usage_; }
   /// The file that executes, else the one that the front named; empty for a page of the worker's own.
   std::string_view script() const;
+  /// The pool's door has sent it, and writes its line of the access log.
+  bool from_door() const { return !params().last_non_empty("FPM_DOOR").empty(); }
   std::string_view uri() const { return {uri_.data(), uri_length_}; }
   std::chrono::steady_clock::time_point began() const { return began_; }
   std::uint16_t id() const { return id_; }

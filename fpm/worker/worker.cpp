@@ -201,6 +201,7 @@ void Worker::note_start(Route route) {
     pen.number(Field::request_id, begin_.id);
     pen.number(Field::content_length, parse_length(length));
     pen.number(Field::status, 0);
+    pen.number(Field::from_door, exchange_.from_door() ? 1 : 0);
     pen.text(scoreboard::kMethod, params.last_non_empty("REQUEST_METHOD"));
     pen.text(scoreboard::kUri, exchange_.uri());
     pen.text(scoreboard::kQuery, params.last_non_empty("QUERY_STRING"));

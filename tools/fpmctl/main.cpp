@@ -47,7 +47,11 @@ int show(const Options& options, const std::string& answer) {
     fmt::print(stderr, "fpmctl: {}\n", words);
     return kRefused;
   }
-  if (pools == nullptr || !pools->is_array()) {
+  if (options.command == "connections") {
+    boost::json::object door = object;
+    door.erase("done");
+    fmt::print("{}", options.json ? boost::json::serialize(door) + '\n' : fpmctl::connection_table(door));
+  } else if (pools == nullptr || !pools->is_array()) {
     if (!words.empty()) fmt::print("{}\n", words);
   } else if (options.json) {
     fmt::print("{{\"pools\":{}}}\n", boost::json::serialize(*pools));

@@ -18,7 +18,8 @@ struct Command {
   bool takes_pool;
   bool needs_pool;
 };
-constexpr std::array<Command, 8> kCommands{{{"status", false, false},
+constexpr std::array<Command, 9> kCommands{{{"status", false, false},
+                                            {"connections", true, true},
                                             {"reload", true, false},
                                             {"reopen-logs", false, false},
                                             {"drain", true, true},
@@ -33,7 +34,7 @@ po::options_description visible() {
   add("socket,s", po::value<std::string>()->value_name("PATH"), "control socket of the instance");
   add("config,y", po::value<std::string>()->value_name("FILE"),
       "configuration whose control.socket is meant");
-  add("json", "status: as JSON");
+  add("json", "status, connections: as JSON");
   add("changed", "reload: only pools whose directives differ");
   add("now", "stop: end requests that are under way");
   add("delay,d", po::value<double>()->value_name("SECONDS"), "top: between two looks (1)");
@@ -94,6 +95,7 @@ std::string help_text() {
   std::ostringstream text;
   text << "Usage: fpmctl [options] COMMAND\n\n"
           "  status [--json]           all pools\n"
+          "  connections POOL [--json] of its door: the 1,000 oldest, and how many there are\n"
           "  top                       pools and workers, live\n"
           "  reload [POOL] [--changed] new workers with the configuration as it is now\n"
           "  drain POOL                take a pool out of service; what runs is finished\n"

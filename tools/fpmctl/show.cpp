@@ -16,9 +16,12 @@ namespace {
 /// What strangers chose must not steer the terminal.
 std::string harmless(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += byte < 0x20 || byte == 0x7f ? '?' : c;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;  // U+009B is CSI to some terminals
+    out += byte < 0x20 || byte == 0x7f || c1 ? '?' : text[i];
+    if (c1) ++i;
   }
   return out;
 }
@@ -60,8 +63,8 @@ std::string size(std::int64_t bytes) {
 
 using Row = std::vector<std::string>;
 
-/// Columns as wide as their longest cell; the first `left` of them and the last to the left.
-std::vector<std::string> aligned(const std::vector<Row>& rows, std::size_t left) {
+/// Columns as wide as their longest cell; `left` has an `l` at the place of each that goes to the left.
+std::vector<std::string> aligned(const std::vector<Row>& rows, std::string_view left) {
   std::vector<std::size_t> widths;
   for (const Row& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -72,9 +75,7 @@ std::vector<std::string> aligned(const std::vector<Row>& rows, std::size_t left)
     std::string line;
     for (std::size_t i = 0; i < row.size(); ++i) {
       if (i > 0) line += "  ";
-      if (i + 1 == row.size() && left > 2) {
-        line += row[i];
-      } else if (i < left) {
+      if (i < left.size() && left[i] == 'l') {
         line += fmt::format("{:<{}}", row[i], widths[i]);
       } else {
         line += fmt::format("{:>{}}", row[i], widths[i]);
@@ -106,7 +107,7 @@ std::vector<std::string> pool_lines(const json::value& pools) {
   rows.push_back({fmt::format("{} pools", pools.as_array().size()), "", "", std::to_string(active),
                   std::to_string(idle), "", "", std::to_string(requests), "", "", "", "",
                   size(memory), ""});
-  return aligned(rows, 2);
+  return aligned(rows, "ll");
 }
 
 struct Seen {
@@ -149,7 +150,44 @@ Row worker_row(const Seen& seen, const Whereabouts& waits_in) {
           query};
 }
 
+/// "3 connections: 1 reading, 0 body, ...": how many are in each state.
+std::string states_line(const json::value& door) {
+  const json::value* const states = member(door, "states");
+  std::string line;
+  std::int64_t all = 0;
+  if (states != nullptr && states->is_object()) {
+    for (const auto& [name, value] : states->as_object()) {
+      const std::int64_t of_state = number(*states, {name.data(), name.size()});
+      all += of_state;
+      line += fmt::format("{}{} {}", line.empty() ? "" : ", ", of_state,
+                          harmless({name.data(), name.size()}));
+    }
+  }
+  line = fmt::format("{} connections: {}", all, line);
+  const std::int64_t hidden = number(door, "not shown");
+  return hidden > 0 ? line + fmt::format("; {} of them are not shown", hidden) : line;
+}
+
 }  // namespace
+
+std::string connection_table(const json::value& door) {
+  std::vector<Row> rows{
+      {"STATE", "AGE", "IN STATE", "BYTES IN", "BYTES OUT", "REQUESTS", "REMOTE", "REQUEST"}};
+  const json::value* const all = member(door, "connections");
+  if (all != nullptr && all->is_array()) {
+    for (const json::value& one : all->as_array()) {
+      rows.push_back({text(one, "state"), duration(number(one, "age")),
+                      duration(number(one, "in state")), count(one, "bytes in"),
+                      count(one, "bytes out"), count(one, "requests"), text(one, "remote"),
+                      text(one, "request")});
+    }
+  }
+  std::string out;
+  if (rows.size() > 1) {
+    for (const std::string& line : aligned(rows, "l     ll")) out += line + '\n';
+  }
+  return out + states_line(door) + '\n';
+}
 
 std::string pool_table(const json::value& pools) {
   std::string out;
@@ -173,7 +211,7 @@ std::vector<std::string> top_lines(const json::value& pools, std::size_t rows, s
   std::vector<Row> table{
       {"POOL", "PID", "STATE", "WAITS IN", "FOR", "AGE", "REQUESTS", "MEMORY", "REQUEST"}};
   for (std::size_t i = 0; i < shown; ++i) table.push_back(worker_row(workers[i], waits_in));
-  for (std::string& line : aligned(table, 4)) lines.push_back(std::move(line));
+  for (std::string& line : aligned(table, "llll    l")) lines.push_back(std::move(line));
   for (std::string& line : lines) {
     if (columns > 0 && line.size() > columns) line.resize(columns);
   }

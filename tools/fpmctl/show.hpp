@@ -12,6 +12,10 @@ namespace fpmctl {
 /// shows as "-".
 std::string pool_table(const boost::json::value& pools);
 
+/// A table of the connections of a door, the oldest first, and a line of how many are in each state. `door`: the
+/// answer.
+std::string connection_table(const boost::json::value& door);
+
 /// Where a worker waits, by its pid: "do_sys_poll"; "-" if that may not be read.
 using Whereabouts = std::function<std::string(long pid)>;
 

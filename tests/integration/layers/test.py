@@ -19,7 +19,8 @@ NEVER = {
     "http": ["config", "policy", "status", "reporter", "handlers", "worker", "master"],
 }
 # Pure rooms: nothing but their own headers and these (level.hpp, an enum, is part of config.hpp).
-PURE = ["fpm/config/config.hpp", "fpm/scoreboard/snapshot.hpp", "fpm/log/level.hpp"]
+PURE = ["fpm/config/config.hpp", "fpm/scoreboard/snapshot.hpp", "fpm/scoreboard/door_snapshot.hpp",
+        "fpm/log/level.hpp"]
 # What the master hands to the entry point of a worker, which cli gives it as a function; what it
 # tells the reporter and the doors. The door knows its pool by what it is told alone.
 CONTRACTS = [("worker", "fpm/master/worker_entry.hpp"),

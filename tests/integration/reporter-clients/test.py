@@ -125,7 +125,8 @@ def parsed_metrics(case, text):
 
 def test_metrics_are_strict_openmetrics(case):
     case.script("cgi/hello", "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\nhello'\n")
-    reporter = Reporter(case, {"www": POOL, "quote\"d": POOL + "listen = {dir}/quoted.sock"})
+    reporter = Reporter(case, {"www": POOL, "quote\"d": POOL + "listen = {dir}/quoted.sock",
+                               "web": "http.listen = 127.0.0.1:0\nhttp.root = {dir}\npm = ondemand\n"})
     for _ in range(5):
         fastcgi.ask(reporter.fpm.address(), params_for("/hello", case.dir / "cgi/hello"))
     answer = reporter.get("/metrics")
@@ -134,6 +135,8 @@ def test_metrics_are_strict_openmetrics(case):
     metrics = parsed_metrics(case, answer.body)
     assert metrics["fpm_requests"][0] == "counter"
     assert metrics["fpm_request_duration_seconds"][0] == "histogram"
+    assert metrics["fpm_door_connections"] == ("gauge", 7)
+    assert metrics["fpm_door_sent_bytes"] == metrics["fpm_door_passed"] == ("counter", 1)
     assert "fpm_worker_state" not in metrics
     full = reporter.get("/metrics?full")
     assert parsed_metrics(case, full.body)["fpm_worker_requests"] == ("counter", 4)

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import socket
 import subprocess
 
 import procs
 from case import plain_only
+from door import address_in, read_response
 from gate import WAITING_SCRIPT, Gate
 from reporter import POOL, Reporter, fill, release
 
@@ -40,6 +42,22 @@ def test_it_shows_pools_and_what_is_running(case):
     (worker,) = seen["workers"]
     assert worker[1] == "Running" and worker[4] == "GET /wait", worker
     release(gate, busy)
+    reporter.fpm.stop()
+
+
+@plain_only
+def test_a_pool_with_a_door_has_a_row_more(case):
+    case.write("www/page.html", "page")
+    reporter = Reporter(case, {"www": POOL, "web": "http.listen = 127.0.0.1:0\nhttp.root = {dir}/www\n"})
+    with socket.create_connection(("127.0.0.1", address_in(reporter.fpm.text)), 10) as peer:
+        peer.sendall(b"GET /page.html HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert read_response(peer)[2] == b"page"
+        procs.wait_until(lambda: reporter.pool("web", "extended").get("door keepalive") == 1, "it is kept")
+        seen = look(case, reporter, f"http://127.0.0.1:{reporter.port}/", "www")
+    assert [row[0] for row in seen["pools"][:2]] == ["www", "web"] and len(seen["pools"]) == 3, seen
+    assert seen["pools"][2] == [
+        "door: 1 connections (1 keepalive) · 1 accepted · 1 requests, 0 to the pool · 0 aborted · "
+        "0 found the queue full, 0 waited too long · 0.0 MB in, 0.0 MB out"], seen
     reporter.fpm.stop()
 
 

@@ -9,6 +9,7 @@
 #include <deque>
 
 #include "fpm/scoreboard/board.hpp"
+#include "fpm/scoreboard/door_board.hpp"
 
 using namespace fpm::master;
 namespace config = fpm::config;
@@ -30,12 +31,14 @@ struct TestPool {
     pool.config = &config;
     pool.account = &account;
     for (const auto& board : boards) pool.boards.push_back({board.memory().fd(), board.slots()});
+    for (const auto& door : doors) pool.doors.push_back(door.memory().fd());
     return pool;
   }
 
   config::Pool config;
   Account account;
   std::deque<scoreboard::Board> boards;  // the newest first
+  std::deque<scoreboard::DoorBoard> doors;
 };
 
 struct Channel {
@@ -48,7 +51,7 @@ struct Channel {
     const int fd = packet.owned ? packet.owned.get() : packet.borrowed;
     if (const auto* mapping = std::get_if<reporter::Mapping>(&packet.message)) {
       CHECK((::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
-      sent.push_back(mapping->slots == 0 ? "totals" : "board");
+      sent.push_back(mapping->door != 0 ? "door" : mapping->slots == 0 ? "totals" : "board");
     } else if (const auto* pool = std::get_if<reporter::PoolNews>(&packet.message)) {
       CHECK(fd == -1);
       sent.push_back("pool " + pool->name);
@@ -118,6 +121,20 @@ TEST_CASE("a new generation is one mapping, the end of the old one none") {
   CHECK(master.round() == Words{"board", "pool a", "commit"});
   master.pools[0].boards.pop_back();
   CHECK(master.round() == Words{"pool a", "commit"});
+}
+
+TEST_CASE("a door's memory is told of once, and forgotten when the door has gone") {
+  Master master;
+  master.pools.emplace_back("a");
+  master.round();
+  master.pools[0].doors.push_back(*scoreboard::DoorBoard::create(4));
+  CHECK(master.round() == Words{"door", "pool a", "commit"});
+  master.pools[0].doors.push_back(*scoreboard::DoorBoard::create(4));
+  CHECK(master.round() == Words{"door", "pool a", "commit"});
+  master.pools[0].doors.pop_front();
+  CHECK(master.round() == Words{"pool a", "commit"});
+  master.news.forget();
+  CHECK(master.round() == Words{"door", "pool a", "commit"});
 }
 
 TEST_CASE("a scoreboard under the number of an old one is not taken for it") {

@@ -25,6 +25,7 @@ PoolNews some_pool() {
   news.listener.address[0] = 127;
   news.totals = 1ULL << 40;
   news.boards = {5, 6, 7};
+  news.doors = {8, 9};
   news.started_ns = 1;
   news.state = 1;
   news.generation = 2;
@@ -35,7 +36,7 @@ PoolNews some_pool() {
 }
 
 std::vector<Message> all_messages() {
-  return {Mapping{77, 12}, some_pool(), PlaceNews{1, 2, "www", {"127.0.0.1", "10.0.0.0/8"}},
+  return {Mapping{77, 12}, Mapping{78, 0, 1}, some_pool(), PlaceNews{1, 2, "www", {"127.0.0.1", "10.0.0.0/8"}},
           Commit{5000, 3}};
 }
 

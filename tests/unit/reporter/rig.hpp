@@ -73,6 +73,11 @@ class Rig {
     REQUIRE(send(reporter::Mapping{key, slots}, fd).empty());
     return key;
   }
+  std::uint64_t map_door(const scoreboard::DoorBoard& door) {
+    const std::uint64_t key = ++keys_;
+    REQUIRE(send(reporter::Mapping{.key = key, .door = 1}, door.memory().fd()).empty());
+    return key;
+  }
   void commit() { REQUIRE(send(reporter::Commit{pools_, 0}).empty()); }
 
  private:

@@ -55,6 +55,33 @@ TEST_CASE("generations that drain count, and are gone when the master says so") 
   CHECK(rig.view.snapshot(0, true).active == 0);
 }
 
+TEST_CASE("the doors of a pool count together, those that finish too") {
+  const Memory memory(1);
+  const scoreboard::DoorBoard first = *scoreboard::DoorBoard::create(4);
+  const scoreboard::DoorBoard second = *scoreboard::DoorBoard::create(8);
+  Rig rig;
+  rig.add("www", memory);
+  rig.commit();
+  CHECK_FALSE(rig.view.snapshot(0, false).door.has_value());
+  reporter::PoolNews news = rig.view.pool(0);
+  news.doors = {rig.map_door(first), rig.map_door(second)};
+  REQUIRE(rig.send(news).empty());
+  rig.commit();
+  first.head().accepted.store(3);
+  second.head().accepted.store(4);
+  second.head().connections[2].store(1);
+  const auto seen = rig.view.snapshot(0, false);
+  REQUIRE(seen.door.has_value());
+  CHECK(seen.door->accepted == 7);
+  CHECK(seen.door->all_connections() == 1);
+  news.doors.erase(news.doors.begin());
+  REQUIRE(rig.send(news).empty());
+  rig.commit();
+  CHECK(rig.view.snapshot(0, false).door->accepted == 4);
+  news.doors = {4711};
+  CHECK(rig.send(news) == "a pool with an unknown door");
+}
+
 TEST_CASE("a pool that never had a worker shows what the master says of it") {
   Rig rig;
   reporter::PoolNews news = rig.describe("idle");
@@ -94,6 +121,8 @@ TEST_CASE("a mapping of the wrong size is refused") {
   Rig rig;
   CHECK_FALSE(rig.send(reporter::Mapping{1, 5000}, memory.board.memory().fd()).empty());
   CHECK_FALSE(rig.send(reporter::Mapping{1, -1}, memory.board.memory().fd()).empty());
+  const os::SharedMemory small = *os::SharedMemory::create("test", 64);
+  CHECK_FALSE(rig.send(reporter::Mapping{.key = 1, .door = 1}, small.fd()).empty());
 }
 
 TEST_CASE("pools may come, go and change places") {

@@ -76,13 +76,36 @@ TEST_CASE("metrics: workers are there with full only, by slot and never by pid")
   CHECK(text.find("4711") == std::string::npos);
 }
 
+TEST_CASE("metrics: a door is there for the pools that have one") {
+  std::vector<PoolSnapshot> pools{some_pool("a"), some_pool("b")};
+  CHECK(rendered(pools).find("fpm_door") == std::string::npos);
+  pools[1].door.emplace();
+  pools[1].door->connections[2] = 4;
+  pools[1].door->accepted = 5;
+  pools[1].door->statuses[4] = 6;
+  pools[1].door->queue_timeout = 7;
+  pools[1].door->bytes_out = 8;
+  const std::string text = rendered(pools);
+  CHECK(text.find("fpm_door_connections{pool=\"a\"") == std::string::npos);
+  CHECK(has_line(text, "fpm_door_connections{pool=\"b\",state=\"queued\"} 4"));
+  CHECK(has_line(text, "fpm_door_connections{pool=\"b\",state=\"closing\"} 0"));
+  CHECK(has_line(text, "fpm_door_accepted_total{pool=\"b\"} 5"));
+  CHECK(has_line(text, "fpm_door_responses_total{pool=\"b\",class=\"5xx\"} 6"));
+  CHECK(has_line(text, "fpm_door_rejected_total{pool=\"b\",reason=\"queue_timeout\"} 7"));
+  CHECK(has_line(text, "# UNIT fpm_door_sent_bytes bytes"));
+  CHECK(has_line(text, "fpm_door_sent_bytes_total{pool=\"b\"} 8"));
+}
+
 TEST_CASE("metrics: a name cannot break out of its label") {
   const std::string text = rendered({some_pool("a\"b\\c\nd\x01")});
   CHECK(has_line(text, "fpm_requests_total{pool=\"a\\\"b\\\\c\\nd\"} 7"));
 }
 
 TEST_CASE("metrics: no sample comes twice, and each family is in one piece") {
-  const std::string text = rendered({some_pool("a"), some_pool("b")}, true);
+  std::vector<PoolSnapshot> pools{some_pool("a"), some_pool("b"), some_pool("c")};
+  pools[0].door.emplace();
+  pools[2].door.emplace();
+  const std::string text = rendered(pools, true);
   std::set<std::string> samples, families;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
@@ -90,5 +113,5 @@ TEST_CASE("metrics: no sample comes twice, and each family is in one piece") {
     if (line.starts_with("#")) continue;
     CHECK(samples.insert(line.substr(0, line.rfind(' '))).second);
   }
-  CHECK(families.size() == 24);
+  CHECK(families.size() == 34);
 }

@@ -217,6 +217,38 @@ TEST_CASE("every number stands in its own field") {
         std::string::npos);
 }
 
+TEST_CASE("a door's numbers come after all others, with extended alone") {
+  PoolSnapshot pool = example(0, {}, {});
+  const std::string without = page(pool, Format::json, false);
+  pool.door.emplace();
+  pool.door->connections = {1, 2, 3, 4, 5, 6, 7};
+  std::uint64_t number = 8;
+  for (auto* counter : {&pool.door->accepted, &pool.door->requests, &pool.door->passed,
+                        &pool.door->aborted, &pool.door->queue_full, &pool.door->queue_timeout,
+                        &pool.door->retried, &pool.door->refused, &pool.door->bytes_in,
+                        &pool.door->bytes_out}) {
+    *counter = number++;
+  }
+  CHECK(page(pool, Format::json, false) == without);
+  std::string json;
+  status::render(json, pool, Format::json, false, true);
+  CHECK(json.ends_with(
+      R"("state":"starting","door reading":1,"door body":2,"door queued":3,"door waiting":4,)"
+      R"("door writing":5,"door keepalive":6,"door closing":7,"door accepted conn":8,)"
+      R"("door requests":9,"door passed":10,"door aborted":11,"door queue full":12,)"
+      R"("door queue timeout":13,"door retried":14,"door refused":15,"door bytes in":16,)"
+      R"("door bytes out":17})"));
+  std::string text;
+  status::render(text, pool, Format::text, false, true);
+  CHECK(text.find("\ndoor queue timeout:   13\n") != text.npos);
+  std::string metrics;
+  status::render(metrics, pool, Format::openmetrics, false, true);
+  CHECK(metrics.find("\nphpfpm_door_bytes_out 17\n") != metrics.npos);
+  pool.door.reset();
+  status::render(json, pool, Format::json, false, true);
+  CHECK(json.ends_with("\"state\":\"starting\"}"));
+}
+
 TEST_CASE("a pool without workers has well-formed pages") {
   PoolSnapshot pool = example(0, {}, {});
   pool.workers.clear();
