@@ -1,6 +1,7 @@
 """PHP scripts: requests, answers, errors, as php-fpm's users know them."""
 
 import os
+import shutil
 
 import php
 
@@ -121,3 +122,25 @@ def test_the_missing_library_is_refused_with_what_to_install(case):
     status, lines = run_once(case, ["-F", "-O", "-y", config])
     assert status == 78, (status, lines)
     assert any("handler" in line and "php7.9-dev" in line for line in lines), lines
+
+
+def test_a_version_is_chosen_by_its_name(case):
+    settings = php.settings(case)
+    fpm = php.pool(case, "php.version = 8.2\n")
+    assert php.run(case, fpm, "echo PHP_MAJOR_VERSION, '.', PHP_MINOR_VERSION;") == "8.2"
+    (worker,) = fpm.wait_workers(1)
+    with open(f"/proc/{worker}/maps", encoding="utf-8") as maps:
+        assert "/php8.2.so" in maps.read()
+    # One that was built beside the program, and whose PHP is not installed any more.
+    from fpm import run_once
+    folder = case.dir / "program/handlers/php"
+    folder.mkdir(parents=True)
+    shutil.copy2(case.program, case.dir / "program/fpm")
+    for name in ("php8.2.so", "php7.8.so"):
+        shutil.copy2(php.library(case), folder / name)
+    config = case.write("bad.conf", f"[www]\n{settings}php.version = 7.8\nuser = www-data\n"
+                        f"listen = {case.dir}/s\npm = static\n")
+    case.program = case.dir / "program/fpm"
+    status, lines = run_once(case, ["-F", "-O", "-y", config])
+    assert status == 78, (status, lines)
+    assert any("libphp7.8.so is not there: install libphp7.8-embed" in line for line in lines), lines
