@@ -96,6 +96,21 @@ class SampleLighttpd(fronts.Lighttpd):
                 + pools.text("lighttpd.conf"))
 
 
+class SampleCaddy(fronts.Front):
+    kind = "caddy"
+    GLOBAL = "{\n admin off\n auto_https off\n default_bind 127.0.0.1\n}\n"
+
+    def config(self, pools):
+        return self.GLOBAL + pools.text("Caddyfile", {
+            f"\n{name} {{": f"\nhttp://{name}:{self.port} {{" for name in
+            ("www.example.org", "site.example.org")})
+
+    def command_for(self, config):
+        user = ["setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--clear-groups"]
+        return [*(user if is_root() else []), "env", f"HOME={self.folder}", fronts.found("caddy"), "run",
+                "--adapter", "caddyfile", "--config", config]
+
+
 class SampleHaproxy(fronts.Haproxy):
     def config(self, pools):
         user = f"  user {SERVICE_USER}\n  group {SERVICE_USER}\n"
@@ -119,5 +134,5 @@ class SampleApache(fronts.Apache):
         return "\n".join(lines) + "\n" + pools.text("apache.conf", {"*:80": f"127.0.0.1:{self.port}"})
 
 
-__all__ = ["SampleApache", "SampleHaproxy", "SampleLighttpd", "SampleNginx", "Samples",
+__all__ = ["SampleApache", "SampleCaddy", "SampleHaproxy", "SampleLighttpd", "SampleNginx", "Samples",
            "build_app"]

@@ -16,7 +16,8 @@ from fpm import run_once
 from gate import WAITING_SCRIPT, Gate, first_line_read
 from gittool import commit_file, git, head
 from notify import Manager
-from samples import SampleApache, SampleHaproxy, SampleLighttpd, SampleNginx, Samples, build_app
+from samples import (SampleApache, SampleCaddy, SampleHaproxy, SampleLighttpd, SampleNginx, Samples,
+                     build_app)
 
 # Not the proxy's own address, which the pool trusts.
 CLIENT = "127.0.0.2"
@@ -122,6 +123,10 @@ def test_haproxy_runs_its_sample(case):
 
 def test_apache_runs_its_sample(case):
     check_sample(case, SampleApache, keeps=True)
+
+
+def test_caddy_runs_its_sample(case):
+    check_sample(case, SampleCaddy, keeps=False)
 
 
 # Units -----------------------------------------------------------------------------------------
