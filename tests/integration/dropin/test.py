@@ -15,6 +15,7 @@ import front_params
 import procs
 from case import needs_root, plain_only
 from daemon import Daemon
+from notify import Manager
 
 UNIT = pathlib.Path("/lib/systemd/system/php8.2-fpm.service")
 DEBIAN = pathlib.Path("/etc/php/8.2/fpm/php-fpm.conf")
@@ -301,29 +302,6 @@ def test_settings_of_the_command_line_reach_the_scripts(case):
 # Debian's own files ----------------------------------------------------------------------------
 
 
-class Notify:
-    """The socket at which the service manager listens, as seen in the service's own folder."""
-
-    def __init__(self, case, path):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        case.defer(self.socket.close)
-        self.socket.bind(str(path))
-        os.chmod(path, 0o777)
-        self.heard = []
-
-    def wait_for(self, pattern, limit_s=30):
-        end_time = time.monotonic() + limit_s
-        while True:
-            self.socket.settimeout(max(end_time - time.monotonic(), 0.01))
-            try:
-                message = self.socket.recv(4096).decode()
-            except TimeoutError:
-                raise AssertionError(f"no /{pattern}/ in {self.heard}") from None
-            self.heard.append(message)
-            if re.search(pattern, message, re.M):
-                return message
-
-
 @needs_root
 @plain_only
 def test_debians_unit_runs_debians_configuration_untouched(case):
@@ -335,7 +313,7 @@ def test_debians_unit_runs_debians_configuration_untouched(case):
     command = shlex.split(unit["ExecStart"])
     assert command[0] == case.debians_php_fpm, command
     # Its folders are its own in a mount namespace, so that nothing of this machine is touched.
-    notify = Notify(case, case.dir / "notify")
+    notify = Manager(case)
     inside = ("mount -t tmpfs tmpfs /run && mkdir /run/php && chown www-data /run/php && "
               "mount -t tmpfs tmpfs /var/log && exec \"$@\"")
     probe = subprocess.run(["unshare", "-m", "true"], check=False, stderr=subprocess.PIPE)
@@ -344,9 +322,9 @@ def test_debians_unit_runs_debians_configuration_untouched(case):
     daemon = Daemon(case, "php-fpm", ["unshare", "-m", "sh", "-ec", inside, "sh", str(case.php_fpm),
                                       *command[1:]], cwd="/",
                     env={**ENVIRONMENT, **case.sanitizer_environment(),
-                         "NOTIFY_SOCKET": str(case.dir / "notify")})
+                         "NOTIFY_SOCKET": notify.path})
     case.defer(lambda: end(daemon))
-    notify.wait_for(rf"READY=1\nSTATUS=Ready to handle connections\nMAINPID={daemon.pid}")
+    notify.wait_for(rf"READY=1\nSTATUS=Ready to handle connections\nMAINPID={daemon.pid}", 30)
     place = f"/proc/{daemon.pid}/root/run/php/php8.2-fpm.sock"
     hello = script(case, "<?php echo ini_get('memory_limit'), php_ini_loaded_file();")
     seen = fastcgi.ask(place, front_params.nginx(str(case.dir / "www"), "/" + hello.name), limit_s=30)
@@ -354,12 +332,12 @@ def test_debians_unit_runs_debians_configuration_untouched(case):
     info = os.stat(place)
     assert info.st_mode & 0o777 == 0o660 and info.st_uid == shutil._get_uid("www-data"), info
     os.kill(daemon.pid, signal.SIGUSR2)
-    notify.wait_for("READY=1")
+    notify.wait_for("READY=1", 30)
     procs.wait_until(lambda: "using inherited socket" in log_of(daemon), "the reload", 20)
     seen = fastcgi.ask(place, front_params.nginx(str(case.dir / "www"), "/" + hello.name), limit_s=30)
     assert seen.body.startswith(b"128M"), seen
     notify.wait_for(r"STATUS=Processes active: \d+, idle: \d+, Requests: \d+, slow: \d+, "
-                    r"Traffic: \d+\.\d+req/sec")
+                    r"Traffic: \d+\.\d+req/sec", 30)
     daemon.process.terminate()
     assert daemon.wait_exit(20) == 0
     daemon.wait_closed(10)

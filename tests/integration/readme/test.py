@@ -55,6 +55,8 @@ def test_the_files_it_names_are_there(case):
     readme = (case.root / "README.md").read_text()
     for name in ("tools/run", "tools/test", "pools.d/www.conf", "fcgi/README.md"):
         assert name in readme and (case.root / name).exists(), name
+    for sample in (case.root / "tools/deploy/samples").iterdir():
+        assert f"`{sample.name}`" in readme, sample
     for option in ("-y", "-t", "-F", "-O", "-R", "-h", "-v"):
         assert any(line.split()[:1] == [option] or re.search(rf"^\s*{option}\b", line)
                    for line in run_once(case, ["-h"])[1]), f"fpm -h does not know {option}"

@@ -10,6 +10,7 @@ import procs
 from fastcgi import ask, params_for
 from fpm import free_port
 from gate import Gate
+from notify import Manager
 
 POOL = "ping.path = /ping\ncgi.root = {dir}/cgi\n"
 ENVIRONMENT_SCRIPT = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nenv\n"
@@ -45,31 +46,6 @@ if "GATE" in os.environ:
     open(os.environ.pop("GATE")).read()
 os.execv(program[0], program)
 """
-
-
-class Manager:
-    """The socket at which a service manager listens."""
-
-    def __init__(self, case):
-        self.path = str(case.dir / "notify")
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        case.defer(self.socket.close)
-        self.socket.bind(self.path)
-        os.chmod(self.path, 0o777)
-        self.heard = []
-
-    def wait_for(self, pattern, limit_s=10):
-        """The match in the first new message with the pattern."""
-        self.socket.settimeout(limit_s)
-        while True:
-            try:
-                message = self.socket.recv(4096).decode()
-            except TimeoutError:
-                raise AssertionError(f"no message with /{pattern}/ in {self.heard}") from None
-            self.heard.append(message)
-            match = re.search(pattern, message, re.M)
-            if match:
-                return match
 
 
 def notified(case, pool=POOL, global_lines="", **variables):
