@@ -1,9 +1,11 @@
 // The floor of any worker that blocks: accept, one recv, one send of a ready answer, close.
 //
-//     limit ADDRESS WORKERS [kept] [answer=BYTES]
+//     limit ADDRESS WORKERS [kept] [answer=BYTES] [relay=PROGRAM]
 //
 // ADDRESS is a path or 127.0.0.1:PORT. `kept` serves request after request on a connection; a body is
 // received to its end, and `answer` is how many bytes follow the header ("pong" without it).
+// With `relay` each worker has a FastCGI program of its own, which gets the request over one connection
+// that is kept, and whose answer it passes on: the floor of any relay.
 // Ends, with its workers, when its stdin does. Says "ready" on stdout when it listens.
 #define _GNU_SOURCE
 #include <netinet/in.h>
@@ -16,6 +18,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+static char request[262144];
+static size_t request_size;  // of what was received last
+static int application = -1;  // the connection to the program
 static char* answer;
 static size_t answer_size;
 static int kept;
@@ -47,12 +52,46 @@ static void make_answer(size_t bytes) {
 // Receives to the empty STDIN record. 0 at the end of the connection.
 static int receive(int fd) {
   static const char end[8] = {1, 5, 0, 1, 0, 0, 0, 0};
-  static char request[262144];
   for (;;) {
     const ssize_t got = recv(fd, request, sizeof request, 0);
     if (got <= 0) return 0;
+    request_size = (size_t)got;
     if (got >= 8 && memcmp(request + got - 8, end, sizeof end) == 0) return 1;
   }
+}
+
+// The program listens on its standard input, as FastCGI programs do.
+static void start_application(const char* program) {
+  struct sockaddr_un name = {.sun_family = AF_UNIX};
+  socklen_t size = sizeof name;
+  const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  bind(listener, (struct sockaddr*)&name, sizeof(sa_family_t));  // the kernel finds a name
+  listen(listener, 1);
+  getsockname(listener, (struct sockaddr*)&name, &size);
+  if (fork() == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(listener, 0);
+    execl(program, program, (char*)NULL);
+    perror(program);
+    _exit(1);
+  }
+  application = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (connect(application, (struct sockaddr*)&name, size) < 0) _exit(1);
+  close(listener);
+}
+
+// A small request that arrived in one piece, and an answer that ends with END_REQUEST.
+static int relay(int fd) {
+  static char said[262144];
+  size_t size = 0;
+  request[10] = 1;  // FCGI_KEEP_CONN of BEGIN_REQUEST
+  if (send(application, request, request_size, MSG_NOSIGNAL) < 0) _exit(1);
+  do {
+    const ssize_t got = recv(application, said + size, sizeof said - size, 0);
+    if (got <= 0) _exit(1);
+    size += (size_t)got;
+  } while (size < 16 || memcmp(said + size - 16, "\1\3\0\1\0\10\0\0", 8) != 0);
+  return send(fd, said, size, MSG_NOSIGNAL) >= 0;
 }
 
 static void serve(int listener) {
@@ -60,7 +99,8 @@ static void serve(int listener) {
     const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) _exit(1);
     while (receive(fd)) {
-      if (send(fd, answer, answer_size, MSG_NOSIGNAL) < 0 || !kept) break;
+      const int sent = application >= 0 ? relay(fd) : send(fd, answer, answer_size, MSG_NOSIGNAL) >= 0;
+      if (!sent || !kept) break;
     }
     close(fd);
   }
@@ -91,8 +131,10 @@ static int listen_at(const char* where) {
 int main(int argc, char** argv) {
   if (argc < 3) return 64;
   size_t bytes = 0;
+  const char* program = NULL;
   for (int i = 3; i < argc; ++i) {
     if (strcmp(argv[i], "kept") == 0) kept = 1;
+    if (strncmp(argv[i], "relay=", 6) == 0) program = argv[i] + 6;
     if (strncmp(argv[i], "answer=", 7) == 0) bytes = strtoul(argv[i] + 7, NULL, 10);
   }
   make_answer(bytes);
@@ -100,6 +142,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < atoi(argv[2]); ++i) {
     if (fork() == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (program != NULL) start_application(program);
       serve(listener);
     }
   }

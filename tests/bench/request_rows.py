@@ -101,7 +101,7 @@ def one_row(plan, name, row, subjects):
 
 
 def beside_of(server):
-    return {"fpm ping": ["php-fpm ping"], "fpm php": ["php-fpm hello"]}.get(server, ["libfcgi"])
+    return {"fpm ping": ["php-fpm ping"], "fpm php": ["php-fpm hello"], "fpm relay": ["limit, relay"]}.get(server, ["libfcgi"])
 
 
 def ask(plan, subject, row, count):
@@ -168,12 +168,13 @@ class Starter:
         return self.stack.enter_context(
             self.bench.spawn_fcgi(address, *command, **environment)), address
 
-    def limit(self, big):
-        if big not in self.limits:
-            how = [*(["kept"] if self.kept else []), *([f"answer={BIG}"] if big else [])]
+    def limit(self, *more):
+        """The floor; with `more`: that of large answers, or of relays."""
+        if more not in self.limits:
+            how = [*(["kept"] if self.kept else []), *more]
             peer, address = servers.limit_server(self.bench, self.workers, *how, tcp=self.tcp)
-            self.limits[big] = self.stack.enter_context(peer), address
-        return self.limits[big]
+            self.limits[more] = self.stack.enter_context(peer), address
+        return self.limits[more]
 
     def subjects(self, row):
         """All that can serve the row."""
@@ -183,7 +184,10 @@ class Starter:
         uri = ["-u", "/hello?big" if row == "big" else "/hello"]
         php = ["-e", f"SCRIPT_FILENAME={script}", *uri, *expect]
         ping = ["-u", "/ping", "--expect", "pong"]
-        found = [Subject("limit", *self.limit(row == "big"), [] if row == "big" else ["--expect", "pong"])]
+        found = [Subject("limit", *(self.limit(f"answer={BIG}") if row == "big" else self.limit()),
+                         [] if row == "big" else ["--expect", "pong"])]
+        if self.hello and not large:
+            found.append(Subject("limit, relay", *self.limit(f"relay={self.hello}"), [*uri, *expect]))
         if self.libfcgi:
             found.append(Subject("libfcgi", *self.libfcgi, [*uri, *expect]))
         if self.php_cgi:

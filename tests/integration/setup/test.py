@@ -224,6 +224,10 @@ def test_a_worker_that_takes_a_dead_ones_place_holds_none_either(case):
     fpm.stop()
 
 
+def sockets_of(pid):
+    return [target for target in procs.open_files(pid).values() if target.startswith("socket:")]
+
+
 def listener_inodes():
     """{path: inode} of listening UNIX sockets."""
     lines = pathlib.Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]
@@ -238,6 +242,8 @@ def test_a_worker_has_no_descriptor_and_no_mapping_that_is_not_its_own(case):
     listening = listener_inodes()
     for pool, pid in workers(fpm).items():
         other = {"red": "blue", "blue": "red"}[pool]
+        # The connection of the ping is closed after its answer was sent.
+        procs.wait_until(lambda pid=pid: len(sockets_of(pid)) <= 3, "the client's connection is closed")
         files = procs.open_files(pid)
         assert {files.pop(fd) for fd in (0, 1, 2)} == {"/dev/null"}, files
         targets = list(files.values())
