@@ -318,3 +318,29 @@ def test_a_kept_connection_is_told_to_close_or_closed_when_idle(case):
         idle.settimeout(10)
         assert idle.recv(1) == b"", "an idle one is closed"
     procs.wait_until(lambda: refused(old), "the old address is free")
+
+
+def test_usr1_and_hup_reopen_its_log(case):
+    log = case.dir / "access.log"
+    door = start(case, f"access.log = {log}\n")
+    get(door.port, "/page.html?first")
+    doors = door.fpm.doors()
+    for number in (signal.SIGUSR1, signal.SIGHUP):
+        name = signal.Signals(number).name
+        procs.wait_until(lambda: "/page.html" in log.read_text(), "the line is there")
+        old = log.rename(case.dir / f"before.{name}")
+        lines = old.read_text()
+        door.fpm.send(number)
+        procs.wait_until(log.exists, "the new file")
+
+        def fresh(name=name):
+            get(door.port, f"/page.html?{name}")
+            return name in log.read_text()
+        # The door has it a moment later; until then lines go to the old one.
+        procs.wait_until(fresh, f"lines in the new file after {name}")
+        kept = old.read_text()
+        assert kept.startswith(lines)
+        get(door.port, "/page.html?again")
+        procs.wait_until(lambda: "again" in log.read_text(), "the next line")
+        assert old.read_text() == kept, "a line went to the old file"
+    assert door.fpm.doors() == doors, "the door was replaced"
