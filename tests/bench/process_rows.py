@@ -118,7 +118,10 @@ def turnover(plan):
     subjects.update({name: what for name, what in plan.scripted(and_module=True).items()
                      if name in ("fpm php", "fpm module")})
     seen = {subject: [] for subject in subjects}
+    forks = []
     for _ in range(plan.rounds):
+        if "fpm php" in subjects or plan.brief:
+            forks.append(plan.bench.php_fork(count))
         for subject, (kind, more) in subjects.items():
             with plan.bench.server(kind, {"www": lines + more}) as server:
                 words = PING if subject == kind else hello(plan, "php-fpm")
@@ -131,6 +134,9 @@ def turnover(plan):
         cpu = [one for one, _ in results]
         table.add(subject, table.figure("CPU", subject, cpu, "ms"),
                   table.figure("wall", subject, [wall for _, wall in results], "ms"))
+    if forks and None not in forks:
+        table.note(f"a process that has loaded PHP with its extensions takes {middle(forks) / 1000:.2f} ms for a "
+                   "fork whose child ends at once: the floor of a PHP worker's life")
     peer = f"php-fpm {middle([cpu for cpu, _ in seen['php-fpm']]):.2f}" if "php-fpm" in seen else ""
     for subject in seen:
         if subject != "php-fpm":

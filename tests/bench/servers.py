@@ -71,6 +71,19 @@ class Bench:
     def limit(self):
         return self.compiled("limit", "limit", "-static")
 
+    def php_fork(self, count):
+        """Microseconds of CPU time of a child that a process with PHP forks and that ends at once; None
+        where PHP's headers are not installed. PHP loads what php-fpm does."""
+        config, ini = shutil.which("php-config8.2"), pathlib.Path("/etc/php/8.2/fpm/php.ini")
+        if not config or not ini.exists():
+            return None
+        includes = subprocess.run([config, "--includes"], capture_output=True, text=True, check=True).stdout
+        program = self.compiled("forked", "forked", "-Wno-unused-parameter", *includes.split(), "-lphp8.2")
+        if not program:
+            return None
+        return float(subprocess.run([program, str(count), ini], capture_output=True, text=True, check=True,
+                                    env=dict(os.environ, PHP_INI_SCAN_DIR=str(ini.parent / "conf.d"))).stdout)
+
     @property
     def libfcgi_hello(self):
         return self.compiled("hello", "hello", "-lfcgi")
