@@ -110,9 +110,9 @@ def test_options_may_stand_in_any_order(case):
 # Running ---------------------------------------------------------------------------------------
 
 
-def configuration(case, pool="", global_lines=""):
+def configuration(case, pool="", global_lines="", pid="pid = {dir}/php-fpm.pid"):
     return case.write("php-fpm.conf", f"""[global]
-pid = {case.dir}/php-fpm.pid
+{pid.replace("{dir}", str(case.dir))}
 error_log = {case.dir}/error.log
 {global_lines}
 [unconfined]
@@ -131,9 +131,9 @@ ping.path = /ping
 """)
 
 
-def start(case, *options, pool="", global_lines="", wait=True):
+def start(case, *options, wait=True, **lines):
     case.needs_php()
-    config = configuration(case, pool, global_lines)
+    config = configuration(case, **lines)
     command = [case.php_fpm, *(options or ["-n", "-F", "-O"]), "-y", config]
     daemon = Daemon(case, "php-fpm", command, cwd=case.dir,
                     env={**ENVIRONMENT, **case.sanitizer_environment()})
@@ -187,6 +187,16 @@ def test_the_log_of_a_whole_life(case):
     daemon.wait_line(STAMP + r"NOTICE: Terminating \.\.\.$")
     daemon.wait_line(STAMP + "NOTICE: exiting, bye-bye!$")
     assert not (case.dir / "php-fpm.pid").exists() and not (case.dir / "php.sock").exists()
+
+
+@needs_root
+def test_the_pid_file_of_the_configuration_comes_before_that_of_the_option(case):
+    daemon = start(case, "-n", "-F", "-O", "-g", case.dir / "option.pid")
+    assert (case.dir / "php-fpm.pid").read_text() == str(daemon.pid)
+    assert not (case.dir / "option.pid").exists()
+    end(daemon)
+    daemon = start(case, "-n", "-F", "-O", "-g", case.dir / "option.pid", pid="")
+    assert (case.dir / "option.pid").read_text() == str(daemon.pid)
 
 
 @needs_root
