@@ -228,6 +228,17 @@ def test_what_a_script_prints_is_caught(case):
 
 
 @needs_root
+def test_output_without_a_newline_ends_with_its_request(case):
+    first = script(case, "<?php file_put_contents('php://stderr', 'not ended');", "first.php")
+    second = script(case, "<?php file_put_contents('php://stderr', \"next\\n\");", "second.php")
+    daemon = start(case, pool="catch_workers_output = yes\npm.max_children = 1\npm.max_spare_servers = 1")
+    ask(case, first)
+    daemon.wait_line(r'child \d+ said into stderr: "not ended"$', 5)
+    ask(case, second)
+    daemon.wait_line(r'child \d+ said into stderr: "next"$')
+
+
+@needs_root
 def test_output_without_decoration_is_as_it_was(case):
     plain = script(case, "<?php file_put_contents('php://stderr', '{\"a\": 1}' . \"\\n\");")
     daemon = start(case, pool="catch_workers_output = yes\ndecorate_workers_output = no")
@@ -260,9 +271,11 @@ def test_the_access_log_has_php_fpms_lines(case):
     procs.wait_until(lambda: log.read_text().count("\n") == 1, "a line")
     fastcgi.ask(str(case.dir / "php.sock"), front_params.nginx("/x", "/ping?test=output"))
     procs.wait_until(lambda: log.read_text().count("\n") == 2, "two lines")
+    assert ask(case, case.dir / "www/gone.php").status == 404
+    procs.wait_until(lambda: log.read_text().count("\n") == 3, "three lines")
     written = log.read_text()
-    assert written == (
-        f"'GET /script.php' 200 {hello} 0\n'GET /ping?test=output' 200 - 0\n"), written
+    assert written == (f"'GET /script.php' 200 {hello} 0\n'GET /ping?test=output' 200 - 0\n"
+                       "'GET /gone.php' 404 - 0\n"), written
     end(daemon)
 
 
