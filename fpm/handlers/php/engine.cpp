@@ -15,6 +15,7 @@
 #include "fpm/handlers/php/ini.hpp"
 #include "fpm/handlers/php/phpinfo.hpp"
 #include "fpm/handlers/php/sapi.hpp"
+#include "fpm/handlers/php/sleeping.hpp"
 #include "fpm/handlers/php/working_folder.hpp"
 
 namespace fpm::handlers::php {
@@ -126,6 +127,7 @@ int register_extensions() {
   const int done = g_register_extensions();
   leave_out_module("pcntl");
   zend_hash_str_del(CG(function_table), "chroot", sizeof "chroot" - 1);
+  make_sleeps_whole();
   // PHP follows the link, to a program that is not PHP's by that name.
   if (!constant_text("PHP_BINARY").empty()) set_constant("PHP_BINARY", g_sapi.executable_location);
   if (const std::string folder = settings_folder(); !folder.empty()) {
