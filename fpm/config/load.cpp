@@ -232,7 +232,9 @@ std::string absolute(const std::string& name) {
 
 /// What all entries together come to.
 void conclude(Draft& draft, const LoadOptions& options, Loaded& out) {
-  if (!options.pid_file.empty()) out.config.global.pid = options.pid_file;
+  // What watches php-fpm finds its number where the configuration says, whatever -g does.
+  std::string& pid = out.config.global.pid;
+  if (!options.pid_file.empty() && !(options.as_php_fpm && !pid.empty())) pid = options.pid_file;
   resolve_paths(draft, options, out.config, out.problems);
   check_rules(draft, options, out.config, out.problems);
   for (Pool& pool : out.config.pools) {

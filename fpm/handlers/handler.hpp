@@ -137,6 +137,7 @@ class Exchange {
   /// CPU and memory of another process that executed the request, for status and access log.
   virtual void set_usage(const Usage& usage) = 0;
   /// The file that executes, for status, access log and slow log (at most 511 bytes are kept).
+  /// Empty: none does, whatever SCRIPT_FILENAME says.
   virtual void set_script(std::string_view path) = 0;
   /// What the application printed for the log (its stderr), as it came, in pieces of any size.
   /// @return false: the log wants it in no such form, and the handler may log() what it makes of it.

@@ -288,6 +288,7 @@ std::string_view Exchange::script() const {
 }
 
 void Exchange::set_script(std::string_view path) {
+  executes_ = !path.empty();
   script_length_ = std::min(path.size(), script_.size());
   std::copy_n(path.data(), script_length_, script_.data());
   pen_.update([&](scoreboard::Pen& pen) { pen.text(scoreboard::kScript, path); });

@@ -94,6 +94,7 @@ class Worker {
   bool is_stale();
   void measure_wait();
   void record(std::uint64_t now_ns);
+  void end_own_output();
   bool is_abandoned();
   void call_master();
   void retire();

@@ -92,6 +92,8 @@ void on_wake(int) {
 
 void on_look(int) { stop_parking(); }
 
+void on_nothing(int) {}
+
 void handle(int signal, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
@@ -112,8 +114,9 @@ void install_signals(int listener, const std::atomic<std::uint32_t>& draining) {
   handle(master::wake_signal(), on_wake);
   handle(SIGUSR1, on_look);
   ::signal(SIGPIPE, SIG_IGN);
-  // ^C in a terminal reaches the whole foreground group: what it means is for the master to say.
-  ::signal(SIGINT, SIG_IGN);
+  // What ^C in a terminal means is for the master to say. A handler and not SIG_IGN, which what the
+  // application starts would inherit, so that it could not be interrupted.
+  handle(SIGINT, on_nothing);
 }
 
 void on_terminate_request(void (*call)()) { g_on_terminate = call; }

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "fpm/log/log.hpp"
+#include "fpm/log/output_lines.hpp"
 #include "fpm/os/process.hpp"
 #include "fpm/os/socket.hpp"
 #include "fpm/worker/life.hpp"
@@ -297,6 +298,13 @@ void Worker::end(const handlers::Outcome& outcome) {
   if (!keep_ && wire_.is_open()) wire_.end();
 }
 
+/// What the application wrote to the worker's own stderr is not joined with what the next request does.
+void Worker::end_own_output() {
+  const bool caught = pool_.catch_workers_output || !pool_.output_log.empty();
+  if (!caught || !handler_.runs_inside() || start_.channel < 0) return;  // --single: nobody's pipe
+  (void)!::write(STDERR_FILENO, log::kEndOfRequest.data(), log::kEndOfRequest.size());
+}
+
 void Worker::finish(const handlers::Outcome& outcome) {
   pen_.enter(Stage::finished, stage_bits());
   const std::uint64_t now = scoreboard::monotonic_ns();
@@ -304,6 +312,7 @@ void Worker::finish(const handlers::Outcome& outcome) {
     handler_.finish(exchange_);
     exchange_.end_output();
   }
+  if (route_ == Route::application) end_own_output();
   if (outcome.end == handlers::End::abort) totals_.aborted.fetch_add(1);
   if (outcome.end == handlers::End::rejected) totals_.rejected[0].fetch_add(1);
   log_channel_.follow(access_log_);

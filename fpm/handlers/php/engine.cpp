@@ -13,7 +13,9 @@
 
 #include "fpm/handlers/php/extension.hpp"
 #include "fpm/handlers/php/ini.hpp"
+#include "fpm/handlers/php/phpinfo.hpp"
 #include "fpm/handlers/php/sapi.hpp"
+#include "fpm/handlers/php/sleeping.hpp"
 #include "fpm/handlers/php/working_folder.hpp"
 
 namespace fpm::handlers::php {
@@ -78,10 +80,14 @@ class ScanFolder {
   bool changed_ = false;
 };
 
+/// The name of this program under which it is PHP's.
 std::string program_path() {
   char path[4096];
   const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
-  return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string();
+  const std::string_view own(path, size > 0 ? static_cast<std::size_t>(size) : 0);
+  std::string other(own.substr(0, own.rfind('/') + 1));  // npos + 1 is 0
+  other += "php-fpm";
+  return ::access(other.c_str(), X_OK) == 0 ? other : std::string(own);
 }
 
 int (*g_register_extensions)() = nullptr;
@@ -103,6 +109,12 @@ void leave_out_module(std::string_view name) {
   ZEND_HASH_FOREACH_END();
 }
 
+std::string constant_text(std::string_view name) {
+  const zval* const constant = zend_get_constant_str(name.data(), name.size());
+  if (constant == nullptr || Z_TYPE_P(constant) != IS_STRING) return {};
+  return {Z_STRVAL_P(constant), Z_STRLEN_P(constant)};
+}
+
 void set_constant(std::string_view name, const std::string& value) {
   zval* const constant = zend_get_constant_str(name.data(), name.size());
   if (constant == nullptr) return;
@@ -115,7 +127,11 @@ int register_extensions() {
   const int done = g_register_extensions();
   leave_out_module("pcntl");
   zend_hash_str_del(CG(function_table), "chroot", sizeof "chroot" - 1);
+  make_sleeps_whole();
+  // PHP follows the link, to a program that is not PHP's by that name.
+  if (!constant_text("PHP_BINARY").empty()) set_constant("PHP_BINARY", g_sapi.executable_location);
   if (const std::string folder = settings_folder(); !folder.empty()) {
+    show_settings_folder(constant_text("PHP_CONFIG_FILE_PATH"), folder);
     set_constant("PHP_CONFIG_FILE_PATH", folder);
     set_constant("PHP_CONFIG_FILE_SCAN_DIR", folder + "/conf.d");
   }
@@ -241,17 +257,6 @@ void print_version(std::string_view info) {
              value_of(info, "\nBuild Date => "), get_zend_version());
 }
 
-/// The library shows the folder that is built into it, which is not where it looks.
-void print_info(std::string info) {
-  constexpr std::string_view kFolder = "\nConfiguration File (php.ini) Path => ";
-  const std::string folder = settings_folder();
-  const std::string_view shown = value_of(info, kFolder);
-  if (!shown.empty() && !folder.empty()) {
-    info.replace(static_cast<std::size_t>(shown.data() - info.data()), shown.size(), folder);
-  }
-  fmt::print("{}", info);
-}
-
 void print_module(zval* module) {
   php_printf("%s\n", static_cast<zend_module_entry*>(Z_PTR_P(module))->name);
 }
@@ -303,7 +308,10 @@ int print_about_php(Print what, const config::PhpStart& start) {
   php_output_end_all();
   switch (what) {
     case Print::modules: fmt::print("{}", text); break;
-    case Print::info: print_info(std::move(text)); break;
+    case Print::info:
+      correct_info(text);
+      fmt::print("{}", text);
+      break;
     case Print::version: print_version(text); break;
   }
   return 0;

@@ -68,7 +68,7 @@ void describe(Request& request, Exchange& exchange) {
   info.content_type = type == nullptr ? "" : type;
   info.content_length = content_length(env.c_string("CONTENT_LENGTH"));
   php_handle_auth_data(env.c_string("HTTP_AUTHORIZATION"));
-  if (script.found) exchange.set_script(g_path);
+  exchange.set_script(script.found ? g_path : std::string_view());
 }
 
 // --- PHP_VALUE and PHP_ADMIN_VALUE ----------------------------------------------------------------

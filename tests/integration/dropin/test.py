@@ -110,9 +110,9 @@ def test_options_may_stand_in_any_order(case):
 # Running ---------------------------------------------------------------------------------------
 
 
-def configuration(case, pool="", global_lines=""):
+def configuration(case, pool="", global_lines="", pid="pid = {dir}/php-fpm.pid"):
     return case.write("php-fpm.conf", f"""[global]
-pid = {case.dir}/php-fpm.pid
+{pid.replace("{dir}", str(case.dir))}
 error_log = {case.dir}/error.log
 {global_lines}
 [unconfined]
@@ -131,9 +131,9 @@ ping.path = /ping
 """)
 
 
-def start(case, *options, pool="", global_lines="", wait=True):
+def start(case, *options, wait=True, **lines):
     case.needs_php()
-    config = configuration(case, pool, global_lines)
+    config = configuration(case, **lines)
     command = [case.php_fpm, *(options or ["-n", "-F", "-O"]), "-y", config]
     daemon = Daemon(case, "php-fpm", command, cwd=case.dir,
                     env={**ENVIRONMENT, **case.sanitizer_environment()})
@@ -190,6 +190,16 @@ def test_the_log_of_a_whole_life(case):
 
 
 @needs_root
+def test_the_pid_file_of_the_configuration_comes_before_that_of_the_option(case):
+    daemon = start(case, "-n", "-F", "-O", "-g", case.dir / "option.pid")
+    assert (case.dir / "php-fpm.pid").read_text() == str(daemon.pid)
+    assert not (case.dir / "option.pid").exists()
+    end(daemon)
+    daemon = start(case, "-n", "-F", "-O", "-g", case.dir / "option.pid", pid="")
+    assert (case.dir / "option.pid").read_text() == str(daemon.pid)
+
+
+@needs_root
 def test_a_start_and_a_stop_without_incident_are_silent_at_warning(case):
     hello = script(case, "<?php echo 'hello';")
     daemon = start(case, global_lines="log_level = warning", wait=False)
@@ -215,6 +225,17 @@ def test_what_a_script_prints_is_caught(case):
     start_of = STAMP + r"WARNING: \[pool unconfined\] child \d+ said into stderr: "
     daemon.wait_line(start_of + '"to stderr"$')
     daemon.wait_line(start_of + '"NOTICE: PHP message: logged"$')
+
+
+@needs_root
+def test_output_without_a_newline_ends_with_its_request(case):
+    first = script(case, "<?php file_put_contents('php://stderr', 'not ended');", "first.php")
+    second = script(case, "<?php file_put_contents('php://stderr', \"next\\n\");", "second.php")
+    daemon = start(case, pool="catch_workers_output = yes\npm.max_children = 1\npm.max_spare_servers = 1")
+    ask(case, first)
+    daemon.wait_line(r'child \d+ said into stderr: "not ended"$', 5)
+    ask(case, second)
+    daemon.wait_line(r'child \d+ said into stderr: "next"$')
 
 
 @needs_root
@@ -250,9 +271,11 @@ def test_the_access_log_has_php_fpms_lines(case):
     procs.wait_until(lambda: log.read_text().count("\n") == 1, "a line")
     fastcgi.ask(str(case.dir / "php.sock"), front_params.nginx("/x", "/ping?test=output"))
     procs.wait_until(lambda: log.read_text().count("\n") == 2, "two lines")
+    assert ask(case, case.dir / "www/gone.php").status == 404
+    procs.wait_until(lambda: log.read_text().count("\n") == 3, "three lines")
     written = log.read_text()
-    assert written == (
-        f"'GET /script.php' 200 {hello} 0\n'GET /ping?test=output' 200 - 0\n"), written
+    assert written == (f"'GET /script.php' 200 {hello} 0\n'GET /ping?test=output' 200 - 0\n"
+                       "'GET /gone.php' 404 - 0\n"), written
     end(daemon)
 
 

@@ -83,6 +83,20 @@ def test_slow_requests_give_php_s_stack_and_go_on(case):
     assert json.loads(status.body)["slow requests"] == 2, status
 
 
+def test_the_slow_log_never_shortens_a_sleep(case):
+    fpm = php.pool(case, "slowlog = {dir}/slow.log\nrequest_slowlog_timeout = 100ms\n")
+    for text, expected in (("usleep(400000);", "null"), ("$r = sleep(1);", "0"),
+                           ("$r = time_nanosleep(0, 400000000);", "true"),
+                           ("$r = time_sleep_until(microtime(true) + 0.4);", "true")):
+        seconds = 1 if "sleep(1)" in text else 0.4
+        seen = php.run(case, fpm, f"$t = hrtime(true); $r = null; {text}\n"
+                       "echo json_encode($r), ' ', (hrtime(true) - $t) / 1e9;")
+        result, slept = seen.split()
+        assert result == expected and float(slept) >= seconds, (text, seen)
+    log = (case.dir / "slow.log").read_text()
+    assert log.count("script_filename") == 4 and "usleep()" in log, log
+
+
 @plain_only  # sanitizers refuse the way in which PHP loads extensions
 def test_all_workers_share_one_opcache_and_a_reload_of_another_pool_leaves_it(case):
     settings = php.settings(case) + "pm.max_children = 2\n"

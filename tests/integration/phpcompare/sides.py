@@ -50,6 +50,13 @@ session.use_strict_mode = 0
 session.gc_probability = 0
 user_ini.cache_ttl = 0
 sendmail_path = /bin/false
+[PATH={www}/sections]
+precision = 5
+user_agent = of the path
+post_max_size = 7M
+[HOST=section.example]
+precision = 6
+memory_limit = 44M
 """
 
 
@@ -89,7 +96,7 @@ class Side:
         self.daemon = None
 
     def start(self):
-        ini = self.case.write(f"{self.name}/php.ini", PHP_INI.replace("{side}", str(self.dir)))
+        ini = self.case.write(f"{self.name}/php.ini", self._own(PHP_INI))
         pools = [self._pool(name, lines) for name, lines in POOLS.items()]
         config = self.case.write(
             f"{self.name}/php-fpm.conf",
@@ -111,6 +118,9 @@ listen.mode = 0666
 pm = static
 pm.max_children = 1
 {lines}"""
+        return self._own(text)
+
+    def _own(self, text):
         return text.replace("{side}", str(self.dir)).replace("{www}", str(self.www))
 
     def stop(self):
@@ -124,14 +134,14 @@ pm.max_children = 1
         try:
             with fastcgi.Connection(str(self.dir / f"{request.pool}.sock"),
                                     request.limit_s) as connection:
-                self._exchange(connection, self._own(request), outcome)
+                self._exchange(connection, self._request(request), outcome)
         except TimeoutError:
             outcome.end += " and stands still"
         except (ConnectionError, fastcgi.Closed) as error:
             outcome.end += f" cut: {type(error).__name__}"
         return outcome
 
-    def _own(self, request):
+    def _request(self, request):
         params = {name: value.replace("side0", self.name) if isinstance(value, str) else value
                   for name, value in request.params.items()}
         return dataclasses.replace(request, params=params)

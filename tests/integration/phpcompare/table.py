@@ -8,7 +8,12 @@ MASKS = [
     ("session id", rb"(PHPSESSID|OWN)=[0-9a-z,-]{26,32};", rb"\1=ID;"),
     ("dates of caching", rb"(?m)^((?:Expires|Last-Modified): )\w{3}, \d\d \w{3} (?!1981|1970)"
                          rb"\d{4} [\d:]{8} GMT", rb"\1DATE"),
-    ("PHP_BINARY", rb'"PHP_BINARY":"[^"]*"', b'"PHP_BINARY":""'),
+    ("PHP_BINARY", rb'("PHP_BINARY":"|PHP_BINARY=)[^"\n]*', rb"\1"),
+    # php-fpm's opcache serves the other pools as well.
+    ("opcache counters", rb"(Cache (?:hits|misses)|(?:Used|Free|Wasted) memory|Interned Strings \w+ memory|Number of strings"
+                         rb"|Cached (?:scripts|keys)|Start time|Last restart time)( </td><td class=\"v\">)[^<]*", rb"\1\2NUMBER"),
+    ("variables of the moment", rb"(\[?'?(?:REMOTE_PORT|REQUEST_TIME|REQUEST_TIME_FLOAT)'?\]? *</td><td class=\"v\">)[\d.]+",
+     rb"\1NOW"),
     ("status times", rb'(start[ -](?:time|since)(?:</th><td>|"?:|>) *)[^<,\n}]+', rb"\1TIME"),
     ("status pid", rb'((?:<|")?pid(?:"|>|:) *:?)\d+', rb"\1PID"),
     ("status duration", rb'(request[ -]duration(?:"|>|:) *:?)\d+', rb"\1DURATION"),
@@ -26,6 +31,10 @@ LEAK = "php-fpm keeps a PHP_VALUE for later requests of the worker, which other 
 
 REMNANT = "getenv() of php-fpm shows what lay in memory behind the end of SCRIPT_FILENAME"
 PROXY = "what a client's header Proxy says never reaches a script (httpoxy), in php-fpm here it does"
+TWICE = "a header callback that prints makes php-fpm send the header twice, the second time as body"
+CHILDREN = "what a script starts has no descriptor of its worker; php-fpm's has the pool's sockets"
+SPLIT = "php-fpm cuts the connection at a parameter that goes over two records, which FastCGI allows"
+START_VALUES = "the pool's values are PHP's from its start here, so get_cfg_var() knows them"
 HEAD = "a HEAD request names the type that the page has, php-fpm says text/html of all"
 STALE = "php-fpm shows the error of another request: opening a folder is none"
 
@@ -41,6 +50,10 @@ DIFFERENCES = {
     ("request headers", "headers: proxy"): PROXY,
     ("request headers", "apache: proxy"): PROXY,
     ("bad input", "a folder in quiet"): STALE,
+    ("layers", "flush_header_callback"): TWICE,
+    ("children", "fd_count"): CHILDREN,
+    ("limits", "parameters that are split"): SPLIT,
+    **{("engine", f"cfg in {pool}"): START_VALUES for pool in ("ini", "quiet", "odd")},
     **{("superglobals", f"apache: {name}"): REMNANT for name in BY_APACHE},
     **{("pages", f"HEAD /status{query}"): HEAD for query in STATUS_PAGES},
 }
@@ -84,4 +97,15 @@ env[FROM_POOL] = $FROM_OUTSIDE
     "fresh": "pm.max_requests = 1\n",
     "fresh-ini": SETTINGS + "pm.max_requests = 1\n",
     "leak": "",
+    "odd": """
+php_admin_value[auto_prepend_file] = {www}/prepend_odd.inc
+php_admin_value[auto_append_file] = {www}/append_odd.inc
+php_admin_value[error_log] = {side}/out/odd.log
+php_admin_value[error_prepend_string] = "<b>"
+php_value[ignore_repeated_errors] = 1
+php_value[log_errors_max_len] = 60
+php_value[output_buffering] = 0
+php_value[display_errors] = stderr
+catch_workers_output = yes
+""",
 }

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import requests_answer
+import requests_more
 import requests_rest
 import requests_server
 from case import needs_root, plain_only
@@ -28,7 +29,9 @@ def prepare(case):
             os.utime(os.path.join(folder, name), (1e9, 1e9))  # opcache leaves new files alone
     os.chmod(www, 0o777)
     more = {
-        "prepend.inc": "<?php define('PREPENDED', 1);", "empty.php": "", "html.php": "<p>no php\n",
+        "prepend.inc": "<?php define('PREPENDED', 1);",
+        "prepend_odd.inc": "<?php echo '[before]';", "append_odd.inc": "<?php echo '[after]';",
+        "empty.php": "", "html.php": "<p>no php\n",
         "secret.php": "<?php echo 'secret';", "CAPITAL.PHP": "<?php echo 'capital';",
         "noextension": "<?php echo 'no extension';", ".php": "<?php echo 'hidden';",
         "shebang.php": "#!/usr/bin/php\n<?php echo 'shebang';",
@@ -41,7 +44,8 @@ def prepare(case):
     }
     for name, text in more.items():
         case.write(f"www/{name}", text)
-    for folder in ("user", "user/below", "user/broken"):
+    for folder in ("user", "user/below", "user/broken", "sections", "sections/below"):
+        (www / folder).mkdir(parents=True, exist_ok=True)
         shutil.copy(www / "ini.php", www / folder / "ini.php")
     os.chmod(www / "secret.php", 0o600)
     os.chmod(www / "closed", 0o700)
@@ -115,6 +119,30 @@ def test_bad_input(case):
 @plain_only
 def test_pages_and_the_rest(case):
     compare(case, pages=requests_rest.pages, miscellany=requests_rest.miscellany)
+
+
+@needs_root
+@plain_only
+def test_what_stays_from_one_request_to_the_next(case):
+    compare(case, leftovers=requests_more.leftovers)
+
+
+@needs_root
+@plain_only
+def test_layers_of_output_and_ends_of_scripts(case):
+    compare(case, layers=requests_more.layers, more_headers=requests_more.more_headers)
+
+
+@needs_root
+@plain_only
+def test_children_and_the_engine_itself(case):
+    compare(case, children=requests_more.children, engine=requests_more.engine)
+
+
+@needs_root
+@plain_only
+def test_limits_and_sections_of_php_ini(case):
+    compare(case, limits=requests_more.limits, sections=requests_more.sections, roles=requests_more.roles)
 
 
 @needs_root
