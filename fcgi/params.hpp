@@ -59,11 +59,15 @@ class Params {
     std::uint32_t value_length;
   };
 
+  void enter(const Entry& entry);
+  template <class Wanted>
+  const Entry* find_last(std::string_view name, Wanted wanted) const;
   bool is_named(const Entry& entry, std::string_view name) const;
   std::string_view value_of(const Entry& entry) const;
 
-  std::vector<char> arena_;
+  std::string arena_;
   std::vector<Entry> entries_;
+  std::vector<char> tags_;  // a byte of each entry's name: a look-up compares few names
 };
 
 /// Walks over a Params in order and gives each Param by value.
@@ -129,7 +133,9 @@ class ParamsDecoder {
   void reset();
 
  private:
-  Result begin_pair(Params& into);
+  void take_bytes(std::string_view& piece, Params& into);
+  Result take_lengths(std::string_view& piece, Params& into);
+  Result begin_pair(const unsigned char* lengths, Params& into);
 
   Limits limits_;
   unsigned char lengths_[8] = {};  // the two lengths of the pair that arrives

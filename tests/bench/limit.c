@@ -1,28 +1,25 @@
 // The floor of any worker that blocks: accept, one recv, one send of a ready answer, close.
 //
-//     limit ADDRESS WORKERS [kept] [answer=BYTES] [relay=PROGRAM]
+//     limit ADDRESS WORKERS [kept] [answer=BYTES] [piece=BYTES] [relay=PROGRAM]
 //
 // ADDRESS is a path or 127.0.0.1:PORT. `kept` serves request after request on a connection; a body is
 // received to its end, and `answer` is how many bytes follow the header ("pong" without it).
+// `piece` sends that much at a time: the floor of a program that writes its answer so.
 // With `relay` each worker has a FastCGI program of its own, which gets the request over one connection
 // that is kept, and whose answer it passes on: the floor of any relay.
 // Ends, with its workers, when its stdin does. Says "ready" on stdout when it listens.
 #define _GNU_SOURCE
-#include <netinet/in.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
+
+#include "listen.h"
 
 static char request[262144];
 static size_t request_size;  // of what was received last
 static int application = -1;  // the connection to the program
 static char* answer;
 static size_t answer_size;
+static size_t piece = (size_t)-1;
 static int kept;
 
 static void append_record(int type, const char* content, size_t size) {
@@ -94,38 +91,25 @@ static int relay(int fd) {
   return send(fd, said, size, MSG_NOSIGNAL) >= 0;
 }
 
+static int send_answer(int fd) {
+  for (size_t at = 0; at < answer_size;) {
+    const size_t size = answer_size - at < piece ? answer_size - at : piece;
+    if (send(fd, answer + at, size, MSG_NOSIGNAL) < 0) return 0;
+    at += size;
+  }
+  return 1;
+}
+
 static void serve(int listener) {
   for (;;) {
     const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) _exit(1);
     while (receive(fd)) {
-      const int sent = application >= 0 ? relay(fd) : send(fd, answer, answer_size, MSG_NOSIGNAL) >= 0;
+      const int sent = application >= 0 ? relay(fd) : send_answer(fd);
       if (!sent || !kept) break;
     }
     close(fd);
   }
-}
-
-static int listen_at(const char* where) {
-  struct sockaddr_un path = {.sun_family = AF_UNIX};
-  struct sockaddr_in port = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  const char* const colon = strchr(where, '/') == NULL ? strchr(where, ':') : NULL;
-  const int listener = socket(colon ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int on = 1;
-  int bound = -1;
-  if (colon) {
-    port.sin_port = htons((unsigned short)atoi(colon + 1));
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    bound = bind(listener, (struct sockaddr*)&port, sizeof port);
-  } else {
-    strncpy(path.sun_path, where, sizeof path.sun_path - 1);
-    bound = bind(listener, (struct sockaddr*)&path, sizeof path);
-  }
-  if (bound < 0 || listen(listener, 4096) < 0) {
-    perror(where);
-    exit(1);
-  }
-  return listener;
 }
 
 int main(int argc, char** argv) {
@@ -136,6 +120,7 @@ int main(int argc, char** argv) {
     if (strcmp(argv[i], "kept") == 0) kept = 1;
     if (strncmp(argv[i], "relay=", 6) == 0) program = argv[i] + 6;
     if (strncmp(argv[i], "answer=", 7) == 0) bytes = strtoul(argv[i] + 7, NULL, 10);
+    if (strncmp(argv[i], "piece=", 6) == 0) piece = strtoul(argv[i] + 6, NULL, 10);
   }
   make_answer(bytes);
   const int listener = listen_at(argv[1]);
@@ -146,11 +131,6 @@ int main(int argc, char** argv) {
       serve(listener);
     }
   }
-  puts("ready");
-  fflush(stdout);
-  char byte;
-  while (read(0, &byte, 1) > 0) {
-  }
-  unlink(argv[1]);
+  say_ready_and_wait(argv[1]);
   return 0;
 }

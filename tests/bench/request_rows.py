@@ -88,20 +88,25 @@ def one_row(plan, name, row, subjects):
                   table.figure("p50", server, [one["latency_us"]["p50"] for one in said], "us", 0),
                   table.figure("p99", server, [one["latency_us"]["p99"] for one in said], "us", 0),
                   table.figure("client", server, [one["own_cpu_us"] for one in said], "us", 1))
+    if "limit, php" in seen:
+        table.note("limit, php: the same with PHP's start, run and end of a request between recv and send (engine.c): the floor of "
+                   "any PHP worker")
+    if "limit, pieces" in seen:
+        table.note("limit, pieces: as limit, but the answer is sent 64 KB at a time, as the others write it")
     own = middle([one["own_cpu_us"] / one["server_cpu_us"] for one in seen["limit"]])
     table.note(f"fcgi-bench itself takes {own:.2f} times the CPU of limit"
                + ("; socket, connect, send, recv and close in a bare loop take 1.15 times"
                   if name == "unix" else ""))
     for server, goal in row.goals.items():
         if server in ratios:
-            beside = next((f"{peer} {middle(ratios[peer]):.2f}" for peer in beside_of(server)
-                           if peer in ratios), "")
+            beside = ", ".join(f"{peer} {middle(ratios[peer]):.2f}" for peer in beside_of(server)
+                               if peer in ratios)
             table.goal(server, middle(ratios[server]), goal, "times limit", beside, short=name not in ("one", "post"))
     return table
 
 
 def beside_of(server):
-    return {"fpm ping": ["php-fpm ping"], "fpm php": ["php-fpm hello"], "fpm relay": ["limit, relay"]}.get(server, ["libfcgi"])
+    return {"fpm ping": ["php-fpm ping"], "fpm php": ["limit, php", "php-fpm hello"], "fpm relay": ["limit, relay"]}.get(server, ["libfcgi"])
 
 
 def ask(plan, subject, row, count):
@@ -135,6 +140,8 @@ class Starter:
         self.php_cgi = self.peer("php-cgi", peers and servers.SPAWN_FCGI and servers.PHP_CGI,
                                  servers.PHP_CGI, PHP_FCGI_CHILDREN=str(self.workers),
                                  PHP_FCGI_MAX_REQUESTS="0")
+        self.engine = self.enter(peers and servers.engine_server(
+            self.bench, self.workers, self.scripts["hello"], *(["kept"] if self.kept else []), tcp=self.tcp))
         self.php_fpm = (self.start("php-fpm", {"www": self.lines})
                         if peers and servers.PHP_FPM else None)
         self.pools = self.our_pools()
@@ -172,9 +179,12 @@ class Starter:
         """The floor; with `more`: that of large answers, or of relays."""
         if more not in self.limits:
             how = [*(["kept"] if self.kept else []), *more]
-            peer, address = servers.limit_server(self.bench, self.workers, *how, tcp=self.tcp)
-            self.limits[more] = self.stack.enter_context(peer), address
+            self.limits[more] = self.enter(servers.limit_server(self.bench, self.workers, *how, tcp=self.tcp))
         return self.limits[more]
+
+    def enter(self, floor):
+        """(peer, address) as (pid, address)."""
+        return floor and (self.stack.enter_context(floor[0]), floor[1])
 
     def subjects(self, row):
         """All that can serve the row."""
@@ -186,8 +196,12 @@ class Starter:
         ping = ["-u", "/ping", "--expect", "pong"]
         found = [Subject("limit", *(self.limit(f"answer={BIG}") if row == "big" else self.limit()),
                          [] if row == "big" else ["--expect", "pong"])]
+        if row == "big":  # as the module writes it
+            found.append(Subject("limit, pieces", *self.limit(f"answer={BIG}", "piece=65544"), []))
         if self.hello and not large:
             found.append(Subject("limit, relay", *self.limit(f"relay={self.hello}"), [*uri, *expect]))
+        if self.engine and not large:
+            found.append(Subject("limit, php", *self.engine, [*uri, *expect]))
         if self.libfcgi:
             found.append(Subject("libfcgi", *self.libfcgi, [*uri, *expect]))
         if self.php_cgi:

@@ -21,6 +21,9 @@ USER = "www-data"  # of the workers, when root measures
 PATH = "/usr/sbin:/usr/bin:" + os.environ.get("PATH", "")
 PHP_FPM = shutil.which("php-fpm8.2", path=PATH)
 PHP_CGI = shutil.which("php-cgi", path=PATH)
+# What php-fpm reads, for programs that are PHP.
+PHP_INI = pathlib.Path("/etc/php/8.2/fpm/php.ini")
+PHP_SCAN = {"PHP_INI_SCAN_DIR": str(PHP_INI.parent / "conf.d")}
 SPAWN_FCGI = shutil.which("spawn-fcgi", path=PATH)
 FCGIWRAP = shutil.which("fcgiwrap", path=PATH)
 NGINX = nginx.program()
@@ -74,15 +77,19 @@ class Bench:
     def php_fork(self, count):
         """Microseconds of CPU time of a child that a process with PHP forks and that ends at once; None
         where PHP's headers are not installed. PHP loads what php-fpm does."""
-        config, ini = shutil.which("php-config8.2"), pathlib.Path("/etc/php/8.2/fpm/php.ini")
-        if not config or not ini.exists():
-            return None
-        includes = subprocess.run([config, "--includes"], capture_output=True, text=True, check=True).stdout
-        program = self.compiled("forked", "forked", "-Wno-unused-parameter", *includes.split(), "-lphp8.2")
+        program = self.with_php("forked")
         if not program:
             return None
-        return float(subprocess.run([program, str(count), ini], capture_output=True, text=True, check=True,
-                                    env=dict(os.environ, PHP_INI_SCAN_DIR=str(ini.parent / "conf.d"))).stdout)
+        return float(subprocess.run([program, str(count), PHP_INI], capture_output=True, text=True, check=True,
+                                    env=dict(os.environ, **PHP_SCAN)).stdout)
+
+    def with_php(self, source):
+        """A program of this folder that is PHP with its extensions; None without PHP's headers."""
+        config = shutil.which("php-config8.2")
+        if not config or not PHP_INI.exists():
+            return None
+        includes = subprocess.run([config, "--includes"], capture_output=True, text=True, check=True).stdout
+        return self.compiled(source, source, "-Wno-unused-parameter", *includes.split(), "-lphp8.2")
 
     @property
     def libfcgi_hello(self):
@@ -248,3 +255,10 @@ def limit_server(bench, workers, *how, tcp=False):
     """The floor, see limit.c: peer(), and its address."""
     address = f"127.0.0.1:{free_port()}" if tcp else str(bench.folder() / "limit.sock")
     return bench.peer([bench.limit, address, workers, *how], address), address
+
+
+def engine_server(bench, workers, script, *how, tcp=False):
+    """The floor of PHP, see engine.c: peer(), and its address; None without PHP's headers."""
+    program = bench.with_php("engine")
+    address = f"127.0.0.1:{free_port()}" if tcp else str(bench.folder() / "engine.sock")
+    return program and (bench.peer([program, address, workers, script, PHP_INI, *how], address, PHP_SCAN), address)

@@ -1,6 +1,7 @@
 #include "fcgi/params.hpp"
 
 #include <catch2/catch.hpp>
+#include <random>
 
 #include "fcgi/protocol.hpp"
 #include "session.hpp"
@@ -95,6 +96,44 @@ TEST_CASE("params keep order and repeated names") {
   CHECK(params.empty());
   CHECK(params.bytes() == 0);
   CHECK_FALSE(params.first("A").has_value());
+}
+
+TEST_CASE("a look-up finds what a look at every pair finds") {
+  // Few letters and lengths, so that names repeat and differ in one byte.
+  std::mt19937 random(20'011);
+  const auto word = [&random](std::size_t longest) {
+    std::string text(random() % (longest + 1), ' ');
+    for (char& byte : text) byte = static_cast<char>('A' + random() % 3);
+    return text;
+  };
+  for (int round = 0; round < 50; ++round) {
+    Params params;
+    const std::string wire = [&] {
+      std::string bytes;
+      for (int i = 0; i < 40; ++i) fcgi::encode_param(word(4), word(1), bytes);
+      return bytes;
+    }();
+    bool complete = false;
+    REQUIRE(decode(wire, 1 + random() % 50, params, complete) == Result::ok);
+    for (int i = 0; i < 40; ++i) params.add(word(4), word(1));
+    for (int i = 0; i < 50; ++i) {
+      const std::string name = word(5);
+      std::optional<std::string_view> first, last;
+      std::string_view last_non_empty;
+      for (const fcgi::Param param : params) {
+        if (param.name != name) continue;
+        if (!first) first = param.value;
+        last = param.value;
+        if (!param.value.empty()) last_non_empty = param.value;
+      }
+      CHECK(params.first(name) == first);
+      CHECK(params.last(name) == last);
+      CHECK(params.last_non_empty(name) == last_non_empty);
+    }
+    params.clear();
+    CHECK_FALSE(params.first(""));
+    CHECK(params.last_non_empty("A").empty());
+  }
 }
 
 TEST_CASE("params take any byte, empty names and empty values") {
