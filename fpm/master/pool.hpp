@@ -284,7 +284,7 @@ class Pool {
   policy::Backoff backoff_;
   log::AccessFormat access_format_;  // for lines that workers could not write any more
   std::optional<Clock::time_point> retry_at_;
-  std::optional<log::SlowLog> slow_log_;  // of workers that cannot write it themselves
+  std::unique_ptr<log::SlowLog> slow_log_;  // of workers that cannot write it themselves; it is large
   std::vector<Farewell> farewells_;  // connections that were answered here
 };
 
