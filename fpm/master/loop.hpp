@@ -24,6 +24,7 @@
 #include "fpm/master/master.hpp"
 #include "fpm/master/opening.hpp"
 #include "fpm/master/orders.hpp"
+#include "fpm/master/secrets.hpp"
 #include "fpm/master/service_manager.hpp"
 #include "fpm/master/signals.hpp"
 #include "fpm/os/epoll.hpp"
@@ -42,10 +43,11 @@ using GenerationId = std::uint64_t;
 /// set of their own: 5,000 pools cost the loop one descriptor, and a listening socket wakes it only
 /// while it is armed.
 struct Running {
-  Running(GenerationId number, asio::io_context& io, Pool::Parts parts, Spawner& spawner,
-          WatchOutput watch)
+  Running(GenerationId number, asio::io_context& io, Secrets& all_secrets, Pool::Parts parts,
+          Spawner& spawner, WatchOutput watch)
       : id(number),
         pool(std::move(parts), spawner, std::move(watch)),
+        secrets(all_secrets, pool.config()),
         retry(io),
         deadline(io),
         shrink(io),
@@ -57,6 +59,7 @@ struct Running {
 
   const GenerationId id;
   Pool pool;
+  const Secrets::Kept secrets;
   int counted = 0;                 // workers, as they are in the loop's sum
   bool watched = false;            // its eventfd is in the epoll set
   std::uint64_t watched_template = 0;  // so is the channel of that process
@@ -75,13 +78,21 @@ struct Running {
   asio::steady_timer drain;        // the next push; while it starts: the end of patience
 };
 
+/// What resume starts of a pool that an operator took out of service.
+struct Drained {
+  Drained(Secrets& all_secrets, config::Pool pool)
+      : config(std::move(pool)), secrets(all_secrets, config) {}
+
+  config::Pool config;
+  const Secrets::Kept secrets;
+};
+
 /// A pool by its name, through its generations.
 struct Service {
   std::shared_ptr<Account> account;
   GenerationId serving = 0;   // 0: none
   GenerationId starting = 0;  // 0: none
-  /// An operator took it out of service: what resume starts.
-  std::unique_ptr<config::Pool> drained;
+  std::unique_ptr<const Drained> drained;  // null: nobody took it out of service
 };
 
 using Done = std::function<void(Reply)>;
@@ -223,6 +234,7 @@ class Master::Loop final : public Orders {
   policy::EmergencyRestart emergency_;
 
   GenerationId last_id_ = 0;
+  Secrets secrets_;
   std::map<GenerationId, std::unique_ptr<Running>> running_;
   std::unordered_map<std::string, Service> services_;
   std::vector<std::string> order_;  // of the configuration

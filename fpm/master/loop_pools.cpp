@@ -28,8 +28,8 @@ Running& Master::Loop::add(Pool::Parts parts) {
   };
   const GenerationId id = ++last_id_;
   auto& running = *running_
-                       .emplace(id, std::make_unique<Running>(id, io_, std::move(parts), spawner_,
-                                                              watch))
+                       .emplace(id, std::make_unique<Running>(id, io_, secrets_, std::move(parts),
+                                                              spawner_, watch))
                        .first->second;
   running.pool.use_output_log();
   services_[running.name()].account = running.pool.account();
@@ -226,7 +226,7 @@ std::vector<ReportedPool> Master::Loop::reported_pools() const {
       pool.config = &running->second->pool.config();
       pool.listener = running->second->pool.listener();
     } else if (service->second.drained) {
-      pool.config = service->second.drained.get();
+      pool.config = &service->second.drained->config;
     } else {
       continue;
     }

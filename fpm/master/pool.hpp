@@ -60,8 +60,6 @@ class Pool {
   static os::Result<Parts> open_parts(config::Pool config, std::optional<os::Identity> identity);
 
   Pool(Parts parts, Spawner& spawner, WatchOutput watch_output);
-  /// Overwrites the passwords in its configuration.
-  ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 

@@ -119,7 +119,7 @@ std::vector<config::Pool> Master::Loop::pools_to_start(config::Config& config,
     if (!start.contains(pool.name)) continue;
     const auto known = services_.find(pool.name);
     if (known != services_.end() && known->second.drained) {
-      known->second.drained = std::make_unique<config::Pool>(std::move(pool));
+      known->second.drained = std::make_unique<Drained>(secrets_, std::move(pool));
     } else {
       pools.push_back(std::move(pool));
     }
@@ -174,7 +174,7 @@ std::vector<policy::RunningPool> Master::Loop::running_pools(const config::Confi
     if (found == services_.end()) continue;
     const auto serving = running_.find(found->second.serving);
     const auto wanted = configured.find(name);
-    const config::Pool* const now = found->second.drained            ? found->second.drained.get()
+    const config::Pool* const now = found->second.drained       ? &found->second.drained->config
                                     : serving != running_.end() ? &serving->second->pool.config()
                                                                 : nullptr;
     pools.push_back({name, now != nullptr && wanted != configured.end() &&
