@@ -39,7 +39,20 @@ namespace asio = boost::asio;
 /// The number of a generation, counted up over all pools and never used again.
 using GenerationId = std::uint64_t;
 
-/// A generation with the timers that the loop needs for it. Its descriptors are watched by an epoll
+/// What the loop calls a generation by when nothing else does.
+struct Timers {
+  explicit Timers(asio::io_context& io)
+      : retry(io), deadline(io), shrink(io), relieve(io), rest(io), drain(io) {}
+
+  asio::steady_timer retry;     // of failing starts
+  asio::steady_timer deadline;  // the next request that can be overdue
+  asio::steady_timer shrink;    // the next worker that has been idle for long enough
+  asio::steady_timer relieve;   // of idle kept connections
+  asio::steady_timer rest;      // the end of a template that nobody needs
+  asio::steady_timer drain;     // the next push; while it starts: the end of patience
+};
+
+/// A generation with what the loop needs for it. Its descriptors are watched by an epoll
 /// set of their own: 5,000 pools cost the loop one descriptor, and a listening socket wakes it only
 /// while it is armed.
 struct Running {
@@ -48,14 +61,17 @@ struct Running {
       : id(number),
         pool(std::move(parts), spawner, std::move(watch)),
         secrets(all_secrets, pool.config()),
-        retry(io),
-        deadline(io),
-        shrink(io),
-        relieve(io),
-        rest(io),
-        drain(io) {}
+        io_(io) {}
 
   const std::string& name() const { return pool.config().name; }
+  /// Made when one is first set: most of 5,000 pools never need any.
+  Timers& timers() {
+    if (!timers_) timers_ = std::make_unique<Timers>(io_);
+    return *timers_;
+  }
+  void cancel(asio::steady_timer Timers::* timer) {
+    if (timers_) ((*timers_).*timer).cancel();
+  }
 
   const GenerationId id;
   Pool pool;
@@ -70,12 +86,10 @@ struct Running {
   int served = 0;                  // while it starts: most workers of it that served
   bool kept = false;               // one of those failed: this one goes on
   std::optional<policy::Drain> pushes;  // while it drains
-  asio::steady_timer retry;        // of failing starts
-  asio::steady_timer deadline;     // the next request that can be overdue
-  asio::steady_timer shrink;       // the next worker that has been idle for long enough
-  asio::steady_timer relieve;      // of idle kept connections
-  asio::steady_timer rest;         // the end of a template that nobody needs
-  asio::steady_timer drain;        // the next push; while it starts: the end of patience
+
+ private:
+  asio::io_context& io_;
+  std::unique_ptr<Timers> timers_;
 };
 
 /// What resume starts of a pool that an operator took out of service.

@@ -136,14 +136,14 @@ void Master::Loop::look(GenerationId id) {
   tell_process_max(running);
   if (again) asio::post(io_, [this, id] { guarded([&] { look(id); }); });
   if (const auto at = running.pool.retry_at()) {
-    after(running.retry, *at, [this, id] { look(id); });
+    after(running.timers().retry, *at, [this, id] { look(id); });
   }
   check_deadlines(running);
   if (!running.shrink_pending) shrink(running);
   relieve(running);
   wait_for_clients(running);
   if (const auto at = running.pool.check_template(Clock::now())) {
-    after(running.rest, *at, [this, id] { look(id); });
+    after(running.timers().rest, *at, [this, id] { look(id); });
   }
   if (running.starting) {
     if (succeeds_slowly(running)) {
@@ -250,7 +250,7 @@ void Master::Loop::shrink(Running& running) {
   const auto next = running.pool.shrink(Clock::now());
   running.shrink_pending = next.has_value();
   if (!next) return;
-  after(running.shrink, *next, [this, id = running.id] {
+  after(running.timers().shrink, *next, [this, id = running.id] {
     if (Running* const one = find(id)) shrink(*one);
   });
 }
@@ -258,7 +258,7 @@ void Master::Loop::shrink(Running& running) {
 void Master::Loop::check_deadlines(Running& running) {
   const auto next = running.pool.check_deadlines();
   if (!next) return;
-  after(running.deadline, *next, [this, id = running.id] {
+  after(running.timers().deadline, *next, [this, id = running.id] {
     if (Running* const one = find(id)) check_deadlines(*one);
   });
 }
@@ -266,7 +266,7 @@ void Master::Loop::check_deadlines(Running& running) {
 /// Clients wait while workers sit on idle kept connections and nobody accepts: wakes as many.
 void Master::Loop::relieve(Running& running) {
   if (running.pool.relieve()) {
-    after(running.relieve, Clock::now() + kRelieveAgain, [this, id = running.id] { look(id); });
+    after(running.timers().relieve, Clock::now() + kRelieveAgain, [this, id = running.id] { look(id); });
   }
 }
 

@@ -244,10 +244,10 @@ void Master::Loop::end_if_all_ended() {
 
 void Master::Loop::push_workers(const policy::StopStep& step) {
   for (auto& [id, running] : running_) {
-    running->retry.cancel();
-    running->shrink.cancel();
-    running->drain.cancel();
-    running->rest.cancel();
+    running->cancel(&Timers::retry);
+    running->cancel(&Timers::shrink);
+    running->cancel(&Timers::drain);
+    running->cancel(&Timers::rest);
     running->pool.stop(step.push);
     recount(*running);
   }

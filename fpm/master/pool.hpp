@@ -261,7 +261,7 @@ class Pool {
   Spawner& spawner_;
   WatchOutput watch_output_;
   std::vector<std::optional<Worker>> slots_;
-  std::optional<Template> template_;
+  std::unique_ptr<Template> template_;
   std::uint64_t template_number_ = 0;
   std::unique_ptr<OutputWatch> template_output_;
   std::optional<Clock::time_point> template_idle_since_;

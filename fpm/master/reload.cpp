@@ -285,7 +285,7 @@ void Master::Loop::check_start(Running& running) {
 
 void Master::Loop::generation_serves(Running& running) {
   running.starting = false;
-  running.drain.cancel();
+  running.cancel(&Timers::drain);
   running.pool.serves_alone();
   Service& service = services_[running.name()];
   service.starting = 0;
@@ -368,16 +368,16 @@ bool Master::Loop::has_heir(const Running& running) const {
 }
 
 void Master::Loop::drain_generation(Running& running, bool hand_on) {
-  running.retry.cancel();
-  running.shrink.cancel();
-  running.relieve.cancel();
-  running.rest.cancel();
+  running.cancel(&Timers::retry);
+  running.cancel(&Timers::shrink);
+  running.cancel(&Timers::relieve);
+  running.cancel(&Timers::rest);
   if (!hand_on) epoll_.remove(running.pool.listener());
   running.pool.drain(hand_on);
   recount(running);
   running.pushes.emplace(global_.process_control_timeout);
   const GenerationId id = running.id;
-  after(running.drain, Clock::now() + running.pushes->wait(), [this, id] { push_draining(id); });
+  after(running.timers().drain, Clock::now() + running.pushes->wait(), [this, id] { push_draining(id); });
   if (!hand_on) release_addresses();
   if (running.pool.workers() > 0) return;
   // Not at once: the caller may hold it.
@@ -405,7 +405,7 @@ void Master::Loop::push_draining(GenerationId id) {
       running->pool.push(policy::Push::kill);
       break;
   }
-  after(running->drain, Clock::now() + running->pushes->wait(), [this, id] { push_draining(id); });
+  after(running->timers().drain, Clock::now() + running->pushes->wait(), [this, id] { push_draining(id); });
 }
 
 void Master::Loop::end_if_all_started() {
