@@ -250,6 +250,7 @@ class Master::Loop final : public Orders {
   GenerationId last_id_ = 0;
   Secrets secrets_;
   std::map<GenerationId, std::unique_ptr<Running>> running_;
+  std::map<GenerationId, Running*> live_;  // of them, those with processes or in want of some
   std::unordered_map<std::string, Service> services_;
   std::vector<std::string> order_;  // of the configuration
   std::optional<ReloadUnderWay> reload_;

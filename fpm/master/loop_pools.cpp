@@ -53,6 +53,7 @@ void Master::Loop::erase_when_empty(Running& running) {
   (void)running.pool.release_address();
   if (running.watched) epoll_.remove(running.pool.wakeup());
   const std::string name = running.name();
+  live_.erase(running.id);
   running_.erase(running.id);
   tell_reporter();
   const auto service = services_.find(name);
@@ -68,22 +69,21 @@ void Master::Loop::reap_children() {
   std::set<GenerationId> changed;
   bool emergency = false;
   // Templates first: they may have named a worker that has ended already.
-  for (const auto& [id, running] : running_) hear_template(*running);
+  for (const auto& [id, running] : std::map(live_)) hear_template(*running);
   while (const auto exit = os::reap()) {
     if (reporter_ && reporter_->reap(*exit)) continue;
     if (doors_ && doors_->reap(*exit)) continue;
     if (spawner_.reap(*exit)) continue;
-    const auto owner = std::find_if(running_.begin(), running_.end(), [&](const auto& one) {
-      const bool has_children = one.second->counted > 0 || one.second->pool.template_pid() != 0;
-      return has_children && one.second->pool.reap(*exit, now);
+    const auto owner = std::find_if(live_.begin(), live_.end(), [&](const auto& one) {
+      return one.second->pool.reap(*exit, now);
     });
     // As process 1 of a container we inherit what others leave behind.
-    if (owner == running_.end()) {
+    if (owner == live_.end()) {
       log::debug("reaped pid {}, no worker of ours", exit->pid);
       continue;
     }
-    recount(*owner->second);
     changed.insert(owner->first);
+    recount(*owner->second);
     emergency = emergency_.worker_ended(exit->signal(), now) || emergency;
   }
   if (shutdown_.stopping()) {
@@ -96,7 +96,7 @@ void Master::Loop::reap_children() {
   }
   if (changed.empty()) return;
   std::vector<GenerationId> held_back;
-  for (const auto& [id, running] : running_) {
+  for (const auto& [id, running] : live_) {
     if (running->pool.held_back() && !changed.contains(id)) held_back.push_back(id);
   }
   for (const GenerationId id : held_back) look(id);
@@ -108,10 +108,16 @@ void Master::Loop::reap_children() {
   reload({}, [](const Reply&) {});
 }
 
-/// After whatever may have changed the number of its workers.
+/// After whatever may have changed the number of its workers, or started a template.
 void Master::Loop::recount(Running& running) {
   workers_ += running.pool.workers() - running.counted;
   running.counted = running.pool.workers();
+  if (running.counted > 0 || running.pool.template_number() != 0 || running.starting ||
+      running.pool.held_back()) {
+    live_.emplace(running.id, &running);
+  } else {
+    live_.erase(running.id);
+  }
 }
 
 /// How many more workers process.max allows.
@@ -198,7 +204,7 @@ void Master::Loop::hear_template(Running& running) {
   if (running.pool.template_number() == 0) return;
   running.pool.hear_template(Clock::now(), [this](pid_t pid) {
     if (spawner_.is_shared(pid) || (reporter_ && reporter_->is(pid)) || (doors_ && doors_->is(pid))) return true;
-    return std::any_of(running_.begin(), running_.end(), [pid](const auto& one) {
+    return std::any_of(live_.begin(), live_.end(), [pid](const auto& one) {
       return one.second->pool.template_pid() == pid || one.second->pool.has_worker(pid);
     });
   });
@@ -274,7 +280,7 @@ void Master::Loop::tick() {
   guarded([this] {
     log::flush();
     std::vector<GenerationId> busy;
-    for (const auto& [id, running] : running_) {
+    for (const auto& [id, running] : live_) {
       if ((running->counted > 0 || running->starting) && !running->pool.draining()) {
         busy.push_back(id);
       }

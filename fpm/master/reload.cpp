@@ -271,8 +271,9 @@ void Master::Loop::start_generation(GenerationId id) {
                           : std::max(least, policy::workers_at_start(running.pool.config())));
   running.pool.start(Clock::now(), room(running), least, true);
   recount(running);
-  wait_for_start(running);
   look(id);
+  Running* const still = find(id);
+  if (still != nullptr && still->starting) wait_for_start(*still);
 }
 
 void Master::Loop::check_start(Running& running) {
@@ -285,6 +286,7 @@ void Master::Loop::check_start(Running& running) {
 
 void Master::Loop::generation_serves(Running& running) {
   running.starting = false;
+  recount(running);
   running.cancel(&Timers::drain);
   running.pool.serves_alone();
   Service& service = services_[running.name()];
