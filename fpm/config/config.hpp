@@ -2,12 +2,13 @@
 // it, only config/ writes it.
 #pragma once
 
+#include <boost/container/flat_set.hpp>
 #include <chrono>
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -60,8 +61,8 @@ struct Place {
 
 using Milliseconds = std::chrono::milliseconds;
 using Variables = std::vector<std::pair<std::string, std::string>>;
-/// Names of directives, as the table writes them.
-using Names = std::set<std::string, std::less<>>;
+/// Names of directives: those of the table, whose text lives as long as the program.
+using Names = boost::container::flat_set<std::string_view>;
 
 /// A limit of setrlimit(2), soft and hard; unset: as the system has it.
 using Limit = std::optional<std::uint64_t>;

@@ -133,7 +133,7 @@ class PoolRules {
   void drop(std::string_view name, std::string& value) {
     if (value.empty()) return;
     value.clear();
-    pool_.written.erase(std::string(name));
+    pool_.written.erase(name);
     notice(ignored(name));
   }
 

@@ -24,6 +24,7 @@
 #include "fpm/master/master.hpp"
 #include "fpm/master/opening.hpp"
 #include "fpm/master/orders.hpp"
+#include "fpm/master/secrets.hpp"
 #include "fpm/master/service_manager.hpp"
 #include "fpm/master/signals.hpp"
 #include "fpm/os/epoll.hpp"
@@ -38,25 +39,43 @@ namespace asio = boost::asio;
 /// The number of a generation, counted up over all pools and never used again.
 using GenerationId = std::uint64_t;
 
-/// A generation with the timers that the loop needs for it. Its descriptors are watched by an epoll
+/// What the loop calls a generation by when nothing else does.
+struct Timers {
+  explicit Timers(asio::io_context& io)
+      : retry(io), deadline(io), shrink(io), relieve(io), rest(io), drain(io) {}
+
+  asio::steady_timer retry;     // of failing starts
+  asio::steady_timer deadline;  // the next request that can be overdue
+  asio::steady_timer shrink;    // the next worker that has been idle for long enough
+  asio::steady_timer relieve;   // of idle kept connections
+  asio::steady_timer rest;      // the end of a template that nobody needs
+  asio::steady_timer drain;     // the next push; while it starts: the end of patience
+};
+
+/// A generation with what the loop needs for it. Its descriptors are watched by an epoll
 /// set of their own: 5,000 pools cost the loop one descriptor, and a listening socket wakes it only
 /// while it is armed.
 struct Running {
-  Running(GenerationId number, asio::io_context& io, Pool::Parts parts, Spawner& spawner,
-          WatchOutput watch)
+  Running(GenerationId number, asio::io_context& io, Secrets& all_secrets, Pool::Parts parts,
+          Spawner& spawner, WatchOutput watch)
       : id(number),
         pool(std::move(parts), spawner, std::move(watch)),
-        retry(io),
-        deadline(io),
-        shrink(io),
-        relieve(io),
-        rest(io),
-        drain(io) {}
+        secrets(all_secrets, pool.config()),
+        io_(io) {}
 
   const std::string& name() const { return pool.config().name; }
+  /// Made when one is first set: most of 5,000 pools never need any.
+  Timers& timers() {
+    if (!timers_) timers_ = std::make_unique<Timers>(io_);
+    return *timers_;
+  }
+  void cancel(asio::steady_timer Timers::* timer) {
+    if (timers_) ((*timers_).*timer).cancel();
+  }
 
   const GenerationId id;
   Pool pool;
+  const Secrets::Kept secrets;
   int counted = 0;                 // workers, as they are in the loop's sum
   bool watched = false;            // its eventfd is in the epoll set
   std::uint64_t watched_template = 0;  // so is the channel of that process
@@ -67,12 +86,19 @@ struct Running {
   int served = 0;                  // while it starts: most workers of it that served
   bool kept = false;               // one of those failed: this one goes on
   std::optional<policy::Drain> pushes;  // while it drains
-  asio::steady_timer retry;        // of failing starts
-  asio::steady_timer deadline;     // the next request that can be overdue
-  asio::steady_timer shrink;       // the next worker that has been idle for long enough
-  asio::steady_timer relieve;      // of idle kept connections
-  asio::steady_timer rest;         // the end of a template that nobody needs
-  asio::steady_timer drain;        // the next push; while it starts: the end of patience
+
+ private:
+  asio::io_context& io_;
+  std::unique_ptr<Timers> timers_;
+};
+
+/// What resume starts of a pool that an operator took out of service.
+struct Drained {
+  Drained(Secrets& all_secrets, config::Pool pool)
+      : config(std::move(pool)), secrets(all_secrets, config) {}
+
+  config::Pool config;
+  const Secrets::Kept secrets;
 };
 
 /// A pool by its name, through its generations.
@@ -80,8 +106,7 @@ struct Service {
   std::shared_ptr<Account> account;
   GenerationId serving = 0;   // 0: none
   GenerationId starting = 0;  // 0: none
-  /// An operator took it out of service: what resume starts.
-  std::unique_ptr<config::Pool> drained;
+  std::unique_ptr<const Drained> drained;  // null: nobody took it out of service
 };
 
 using Done = std::function<void(Reply)>;
@@ -223,7 +248,9 @@ class Master::Loop final : public Orders {
   policy::EmergencyRestart emergency_;
 
   GenerationId last_id_ = 0;
+  Secrets secrets_;
   std::map<GenerationId, std::unique_ptr<Running>> running_;
+  std::map<GenerationId, Running*> live_;  // of them, those with processes or in want of some
   std::unordered_map<std::string, Service> services_;
   std::vector<std::string> order_;  // of the configuration
   std::optional<ReloadUnderWay> reload_;

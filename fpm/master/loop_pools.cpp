@@ -28,8 +28,8 @@ Running& Master::Loop::add(Pool::Parts parts) {
   };
   const GenerationId id = ++last_id_;
   auto& running = *running_
-                       .emplace(id, std::make_unique<Running>(id, io_, std::move(parts), spawner_,
-                                                              watch))
+                       .emplace(id, std::make_unique<Running>(id, io_, secrets_, std::move(parts),
+                                                              spawner_, watch))
                        .first->second;
   running.pool.use_output_log();
   services_[running.name()].account = running.pool.account();
@@ -53,6 +53,7 @@ void Master::Loop::erase_when_empty(Running& running) {
   (void)running.pool.release_address();
   if (running.watched) epoll_.remove(running.pool.wakeup());
   const std::string name = running.name();
+  live_.erase(running.id);
   running_.erase(running.id);
   tell_reporter();
   const auto service = services_.find(name);
@@ -68,22 +69,21 @@ void Master::Loop::reap_children() {
   std::set<GenerationId> changed;
   bool emergency = false;
   // Templates first: they may have named a worker that has ended already.
-  for (const auto& [id, running] : running_) hear_template(*running);
+  for (const auto& [id, running] : std::map(live_)) hear_template(*running);
   while (const auto exit = os::reap()) {
     if (reporter_ && reporter_->reap(*exit)) continue;
     if (doors_ && doors_->reap(*exit)) continue;
     if (spawner_.reap(*exit)) continue;
-    const auto owner = std::find_if(running_.begin(), running_.end(), [&](const auto& one) {
-      const bool has_children = one.second->counted > 0 || one.second->pool.template_pid() != 0;
-      return has_children && one.second->pool.reap(*exit, now);
+    const auto owner = std::find_if(live_.begin(), live_.end(), [&](const auto& one) {
+      return one.second->pool.reap(*exit, now);
     });
     // As process 1 of a container we inherit what others leave behind.
-    if (owner == running_.end()) {
+    if (owner == live_.end()) {
       log::debug("reaped pid {}, no worker of ours", exit->pid);
       continue;
     }
-    recount(*owner->second);
     changed.insert(owner->first);
+    recount(*owner->second);
     emergency = emergency_.worker_ended(exit->signal(), now) || emergency;
   }
   if (shutdown_.stopping()) {
@@ -96,7 +96,7 @@ void Master::Loop::reap_children() {
   }
   if (changed.empty()) return;
   std::vector<GenerationId> held_back;
-  for (const auto& [id, running] : running_) {
+  for (const auto& [id, running] : live_) {
     if (running->pool.held_back() && !changed.contains(id)) held_back.push_back(id);
   }
   for (const GenerationId id : held_back) look(id);
@@ -108,10 +108,16 @@ void Master::Loop::reap_children() {
   reload({}, [](const Reply&) {});
 }
 
-/// After whatever may have changed the number of its workers.
+/// After whatever may have changed the number of its workers, or started a template.
 void Master::Loop::recount(Running& running) {
   workers_ += running.pool.workers() - running.counted;
   running.counted = running.pool.workers();
+  if (running.counted > 0 || running.pool.template_number() != 0 || running.starting ||
+      running.pool.held_back()) {
+    live_.emplace(running.id, &running);
+  } else {
+    live_.erase(running.id);
+  }
 }
 
 /// How many more workers process.max allows.
@@ -136,14 +142,14 @@ void Master::Loop::look(GenerationId id) {
   tell_process_max(running);
   if (again) asio::post(io_, [this, id] { guarded([&] { look(id); }); });
   if (const auto at = running.pool.retry_at()) {
-    after(running.retry, *at, [this, id] { look(id); });
+    after(running.timers().retry, *at, [this, id] { look(id); });
   }
   check_deadlines(running);
   if (!running.shrink_pending) shrink(running);
   relieve(running);
   wait_for_clients(running);
   if (const auto at = running.pool.check_template(Clock::now())) {
-    after(running.rest, *at, [this, id] { look(id); });
+    after(running.timers().rest, *at, [this, id] { look(id); });
   }
   if (running.starting) {
     if (succeeds_slowly(running)) {
@@ -198,7 +204,7 @@ void Master::Loop::hear_template(Running& running) {
   if (running.pool.template_number() == 0) return;
   running.pool.hear_template(Clock::now(), [this](pid_t pid) {
     if (spawner_.is_shared(pid) || (reporter_ && reporter_->is(pid)) || (doors_ && doors_->is(pid))) return true;
-    return std::any_of(running_.begin(), running_.end(), [pid](const auto& one) {
+    return std::any_of(live_.begin(), live_.end(), [pid](const auto& one) {
       return one.second->pool.template_pid() == pid || one.second->pool.has_worker(pid);
     });
   });
@@ -226,7 +232,7 @@ std::vector<ReportedPool> Master::Loop::reported_pools() const {
       pool.config = &running->second->pool.config();
       pool.listener = running->second->pool.listener();
     } else if (service->second.drained) {
-      pool.config = service->second.drained.get();
+      pool.config = &service->second.drained->config;
     } else {
       continue;
     }
@@ -250,7 +256,7 @@ void Master::Loop::shrink(Running& running) {
   const auto next = running.pool.shrink(Clock::now());
   running.shrink_pending = next.has_value();
   if (!next) return;
-  after(running.shrink, *next, [this, id = running.id] {
+  after(running.timers().shrink, *next, [this, id = running.id] {
     if (Running* const one = find(id)) shrink(*one);
   });
 }
@@ -258,7 +264,7 @@ void Master::Loop::shrink(Running& running) {
 void Master::Loop::check_deadlines(Running& running) {
   const auto next = running.pool.check_deadlines();
   if (!next) return;
-  after(running.deadline, *next, [this, id = running.id] {
+  after(running.timers().deadline, *next, [this, id = running.id] {
     if (Running* const one = find(id)) check_deadlines(*one);
   });
 }
@@ -266,7 +272,7 @@ void Master::Loop::check_deadlines(Running& running) {
 /// Clients wait while workers sit on idle kept connections and nobody accepts: wakes as many.
 void Master::Loop::relieve(Running& running) {
   if (running.pool.relieve()) {
-    after(running.relieve, Clock::now() + kRelieveAgain, [this, id = running.id] { look(id); });
+    after(running.timers().relieve, Clock::now() + kRelieveAgain, [this, id = running.id] { look(id); });
   }
 }
 
@@ -274,7 +280,7 @@ void Master::Loop::tick() {
   guarded([this] {
     log::flush();
     std::vector<GenerationId> busy;
-    for (const auto& [id, running] : running_) {
+    for (const auto& [id, running] : live_) {
       if ((running->counted > 0 || running->starting) && !running->pool.draining()) {
         busy.push_back(id);
       }

@@ -6,7 +6,6 @@
 
 #include "fpm/build_config.hpp"
 #include "fpm/master/loop.hpp"
-#include "fpm/master/secrets.hpp"
 #include "fpm/os/daemonize.hpp"
 #include "fpm/os/limits.hpp"
 #include "fpm/os/process.hpp"
@@ -245,10 +244,10 @@ void Master::Loop::end_if_all_ended() {
 
 void Master::Loop::push_workers(const policy::StopStep& step) {
   for (auto& [id, running] : running_) {
-    running->retry.cancel();
-    running->shrink.cancel();
-    running->drain.cancel();
-    running->rest.cancel();
+    running->cancel(&Timers::retry);
+    running->cancel(&Timers::shrink);
+    running->cancel(&Timers::drain);
+    running->cancel(&Timers::rest);
     running->pool.stop(step.push);
     recount(*running);
   }
@@ -276,12 +275,7 @@ void Master::Loop::release_addresses() {
 /// In a new worker: what belongs to other generations goes, above all passwords.
 void Master::Loop::forget_others(const config::Pool& pool) {
   if (surroundings_.file_limit) (void)os::restore_file_limit(*surroundings_.file_limit);
-  for (const auto& [id, running] : running_) {
-    if (&running->pool.config() != &pool) wipe_secrets(running->pool.config());
-  }
-  for (const auto& [name, service] : services_) {
-    if (service.drained) wipe_secrets(*service.drained);
-  }
+  secrets_.wipe_others(pool);
   if (pool.clear_env) wipe_environment();
 }
 

@@ -42,7 +42,7 @@ Reply Master::Loop::drain(std::string_view pool) {
     return {.done = false, .text = "the pool is being reloaded, ask again"};
   }
   log::in_pool(log::Level::notice, pool, "the pool is taken out of service");
-  service.drained = std::make_unique<config::Pool>(running->pool.config());
+  service.drained = std::make_unique<Drained>(secrets_, running->pool.config());
   service.serving = 0;
   service.account->enter(PoolState::drained);
   tell_reporter();
@@ -57,7 +57,7 @@ Reply Master::Loop::resume(std::string_view pool) {
   if (shutdown_.stopping()) return {.done = false, .text = "fpm is stopping"};
   if (!service.drained) return {.done = false, .text = "the pool is in service"};
   std::vector<config::Pool> one;
-  one.push_back(*service.drained);
+  one.push_back(service.drained->config);
   auto doors = open_doors({&one.front()});
   auto parts = open_pools(std::move(one), existing());
   if (!parts || !doors) return {.done = false, .text = "it cannot be opened, the log says why"};
@@ -96,7 +96,8 @@ std::vector<PoolSnapshot> Master::Loop::pools(bool full) {
     }
     seen.name = name;
     const config::Pool* const pool = running != nullptr ? &running->pool.config()
-                                                        : service.drained.get();
+                                     : service.drained  ? &service.drained->config
+                                                        : nullptr;
     if (pool != nullptr) {
       seen.process_manager = name_of(pool->pm);
       seen.max_children = static_cast<unsigned>(pool->max_children);
@@ -124,7 +125,7 @@ Reply Master::Loop::connections(std::string_view pool, scoreboard::DoorSnapshot&
   if (found == services_.end()) return {.done = false, .text = "there is no pool of that name"};
   const auto boards = door_boards(name);
   if (boards.empty()) {
-    const bool drained = found->second.drained && !found->second.drained->http_listen.text.empty();
+    const bool drained = found->second.drained && !found->second.drained->config.http_listen.text.empty();
     return {.done = false,
             .text = drained ? "the pool is drained, its door is closed"
                             : "the pool has no door, which http.listen would give it"};

@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "fpm/log/log.hpp"
-#include "fpm/master/secrets.hpp"
 #include "fpm/os/sibling.hpp"
 #include "fpm/policy/scaling.hpp"
 
@@ -60,10 +59,6 @@ Pool::Pool(Parts parts, Spawner& spawner, WatchOutput watch_output)
     // It was checked when the configuration was read.
     access_format_ = log::compile_access_format(config().access_format).format;
   }
-}
-
-Pool::~Pool() {
-  if (parts_.config) wipe_secrets(config());
 }
 
 /// What the workers share. Made with the first of them: 5,000 idle pools cost no memory.

@@ -60,8 +60,6 @@ class Pool {
   static os::Result<Parts> open_parts(config::Pool config, std::optional<os::Identity> identity);
 
   Pool(Parts parts, Spawner& spawner, WatchOutput watch_output);
-  /// Overwrites the passwords in its configuration.
-  ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
@@ -263,7 +261,7 @@ class Pool {
   Spawner& spawner_;
   WatchOutput watch_output_;
   std::vector<std::optional<Worker>> slots_;
-  std::optional<Template> template_;
+  std::unique_ptr<Template> template_;
   std::uint64_t template_number_ = 0;
   std::unique_ptr<OutputWatch> template_output_;
   std::optional<Clock::time_point> template_idle_since_;
@@ -284,7 +282,7 @@ class Pool {
   policy::Backoff backoff_;
   log::AccessFormat access_format_;  // for lines that workers could not write any more
   std::optional<Clock::time_point> retry_at_;
-  std::optional<log::SlowLog> slow_log_;  // of workers that cannot write it themselves
+  std::unique_ptr<log::SlowLog> slow_log_;  // of workers that cannot write it themselves; it is large
   std::vector<Farewell> farewells_;  // connections that were answered here
 };
 

@@ -200,7 +200,7 @@ void Pool::write_slow(const log::LateReport& report, pid_t pid) {
   if (!slow_log_) {
     auto copy = os::duplicate(parts_.slow_log.get());
     if (!copy) return;
-    slow_log_.emplace(copy->release(), config().request_slowlog_trace_depth);
+    slow_log_ = std::make_unique<log::SlowLog>(copy->release(), config().request_slowlog_trace_depth);
   }
   auto frames = frames_of(report.frames, 1000);
   if (frames.empty()) {

@@ -52,7 +52,7 @@ WorkerPlace Pool::place(int slot) {
 os::Result<void> Pool::start_template() {
   auto started = Template::start(spawner_, place(0));
   if (!started) return started.error();
-  template_.emplace(std::move(*started));
+  template_ = std::make_unique<Template>(std::move(*started));
   ++template_number_;
   template_has_new_logs_ = true;
   if (template_->pid() != 0) know_template();

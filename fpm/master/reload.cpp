@@ -119,7 +119,7 @@ std::vector<config::Pool> Master::Loop::pools_to_start(config::Config& config,
     if (!start.contains(pool.name)) continue;
     const auto known = services_.find(pool.name);
     if (known != services_.end() && known->second.drained) {
-      known->second.drained = std::make_unique<config::Pool>(std::move(pool));
+      known->second.drained = std::make_unique<Drained>(secrets_, std::move(pool));
     } else {
       pools.push_back(std::move(pool));
     }
@@ -174,7 +174,7 @@ std::vector<policy::RunningPool> Master::Loop::running_pools(const config::Confi
     if (found == services_.end()) continue;
     const auto serving = running_.find(found->second.serving);
     const auto wanted = configured.find(name);
-    const config::Pool* const now = found->second.drained            ? found->second.drained.get()
+    const config::Pool* const now = found->second.drained       ? &found->second.drained->config
                                     : serving != running_.end() ? &serving->second->pool.config()
                                                                 : nullptr;
     pools.push_back({name, now != nullptr && wanted != configured.end() &&
@@ -271,8 +271,9 @@ void Master::Loop::start_generation(GenerationId id) {
                           : std::max(least, policy::workers_at_start(running.pool.config())));
   running.pool.start(Clock::now(), room(running), least, true);
   recount(running);
-  wait_for_start(running);
   look(id);
+  Running* const still = find(id);
+  if (still != nullptr && still->starting) wait_for_start(*still);
 }
 
 void Master::Loop::check_start(Running& running) {
@@ -285,7 +286,8 @@ void Master::Loop::check_start(Running& running) {
 
 void Master::Loop::generation_serves(Running& running) {
   running.starting = false;
-  running.drain.cancel();
+  recount(running);
+  running.cancel(&Timers::drain);
   running.pool.serves_alone();
   Service& service = services_[running.name()];
   service.starting = 0;
@@ -368,16 +370,16 @@ bool Master::Loop::has_heir(const Running& running) const {
 }
 
 void Master::Loop::drain_generation(Running& running, bool hand_on) {
-  running.retry.cancel();
-  running.shrink.cancel();
-  running.relieve.cancel();
-  running.rest.cancel();
+  running.cancel(&Timers::retry);
+  running.cancel(&Timers::shrink);
+  running.cancel(&Timers::relieve);
+  running.cancel(&Timers::rest);
   if (!hand_on) epoll_.remove(running.pool.listener());
   running.pool.drain(hand_on);
   recount(running);
   running.pushes.emplace(global_.process_control_timeout);
   const GenerationId id = running.id;
-  after(running.drain, Clock::now() + running.pushes->wait(), [this, id] { push_draining(id); });
+  after(running.timers().drain, Clock::now() + running.pushes->wait(), [this, id] { push_draining(id); });
   if (!hand_on) release_addresses();
   if (running.pool.workers() > 0) return;
   // Not at once: the caller may hold it.
@@ -405,7 +407,7 @@ void Master::Loop::push_draining(GenerationId id) {
       running->pool.push(policy::Push::kill);
       break;
   }
-  after(running->drain, Clock::now() + running->pushes->wait(), [this, id] { push_draining(id); });
+  after(running->timers().drain, Clock::now() + running->pushes->wait(), [this, id] { push_draining(id); });
 }
 
 void Master::Loop::end_if_all_started() {

@@ -91,7 +91,7 @@ void Master::Loop::wait_for_start(Running& running) {
       kStartPatience, starts_slowly(running.pool.config())
                           ? running.pool.config().fastcgi_ready_timeout + std::chrono::seconds(5)
                           : Clock::duration::zero());
-  after(running.drain, Clock::now() + patience, [this, id = running.id] {
+  after(running.timers().drain, Clock::now() + patience, [this, id = running.id] {
     Running* const late = find(id);
     if (late == nullptr || !late->starting) return;
     // Old workers that do not come to an end have no claim to hold up the new ones for longer.
