@@ -248,3 +248,9 @@ def limit_server(bench, workers, *how, tcp=False):
     """The floor, see limit.c: peer(), and its address."""
     address = f"127.0.0.1:{free_port()}" if tcp else str(bench.folder() / "limit.sock")
     return bench.peer([bench.limit, address, workers, *how], address), address
+
+
+def runner_server(bench, program):
+    """The least that runs a CGI program, see runner.c: peer(), and its address."""
+    address = str(bench.folder() / "runner.sock")
+    return bench.peer([bench.compiled("runner", "runner", "-static"), address, program], address), address
