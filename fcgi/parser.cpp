@@ -1,6 +1,7 @@
 #include "fcgi/parser.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 
 namespace fcgi {
@@ -80,6 +81,21 @@ void RequestParser::request_done() {
 
 bool RequestParser::input_ended() const {
   return params_ended_ && stdin_ended_ && (role_ != Role::filter || data_ended_);
+}
+
+std::size_t RequestParser::body_left() const {
+  return state_ == State::content && content_ == Content::stdin_stream ? content_left_ : 0;
+}
+
+void RequestParser::body_taken(std::size_t bytes) {
+  assert(bytes <= body_left());
+  content_left_ -= bytes;
+  if (content_left_ == 0) end_content();
+}
+
+std::size_t RequestParser::head_left() const {
+  if (state_ == State::padding) return padding_left_ + kHeaderSize;
+  return state_ == State::header ? kHeaderSize - fixed_bytes_ : 0;
 }
 
 bool RequestParser::idle() const {
@@ -225,12 +241,16 @@ void RequestParser::start_content(Content content) {
   state_ = content_left_ > 0 ? State::content : padding_left_ > 0 ? State::padding : State::header;
 }
 
+void RequestParser::end_content() {
+  state_ = padding_left_ > 0 ? State::padding : State::header;
+}
+
 bool RequestParser::take_content(std::string_view& input, Event& event) {
   const std::size_t here = std::min(content_left_, input.size());
   const std::string_view piece = input.substr(0, here);
   input.remove_prefix(here);
   content_left_ -= here;
-  if (content_left_ == 0) state_ = padding_left_ > 0 ? State::padding : State::header;
+  if (content_left_ == 0) end_content();
 
   switch (content_) {
     case Content::skip:

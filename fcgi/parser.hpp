@@ -109,6 +109,13 @@ class RequestParser {
   /// False after request_done() means that the peer is still sending a body that nobody reads.
   /// True before the first request.
   bool input_ended() const;
+  // For a caller that moves the content of large STDIN records on its own, past next().
+  /// Bytes of the body's record at hand that next() was not given yet; 0 between records.
+  std::size_t body_left() const;
+  /// So many bytes of body_left() were taken off the connection. next() gets what follows them.
+  void body_taken(std::size_t bytes);
+  /// Bytes to the end of the next record's head; 0 inside of a record's content.
+  std::size_t head_left() const;
   /// No request is active and no record begun: an end of file here is a clean one.
   bool idle() const;
 
@@ -129,6 +136,7 @@ class RequestParser {
   bool end_params(Event& event);
   bool bad(BadReason reason);
   void start_content(Content content);
+  void end_content();
 
   State state_ = State::header;
   Content content_ = Content::skip;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -63,6 +64,13 @@ class Exchange {
   /// Bytes that have arrived and are not consumed.
   virtual std::span<const char> body() const = 0;
   virtual void consume_body(std::size_t bytes) = 0;
+  /// Moves bytes of a large body from the connection straight into a pipe whose writing end does not block,
+  /// instead of giving them as body(), when that is empty and fd() is readable. @return how many; 0: the pipe
+  /// is full or has no reader: poll it; nothing: it cannot be done here and now, pump() reads what is there.
+  virtual std::optional<std::size_t> move_body(int pipe) {
+    (void)pipe;
+    return std::nullopt;
+  }
   /// body() is of FCGI_DATA, which follows the body proper; only in the role filter, for a handler that
   /// takes_data().
   virtual bool body_is_data() const { return false; }
@@ -103,6 +111,12 @@ class Exchange {
   /// cannot be done here.
   virtual std::size_t write_through(std::span<const char> bytes) {
     (void)bytes;
+    return 0;
+  }
+  /// At most so many body bytes of those that lie in a pipe, after all that was written before; sends them.
+  /// Does not block. @return how many were taken; 0: none now, or it cannot be done here.
+  virtual std::size_t write_from(int pipe, std::size_t most) {
+    (void)pipe, (void)most;
     return 0;
   }
   /// Text for the front's error log (FCGI_STDERR), held back until the header block is out; what

@@ -1,6 +1,7 @@
 #include "fpm/os/fd.hpp"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +41,29 @@ Result<void> set_nonblocking(int fd, bool on) {
   const int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
   if (wanted != flags && ::fcntl(fd, F_SETFL, wanted) < 0) return last_error("fcntl F_SETFL");
   return {};
+}
+
+NonBlocking::NonBlocking(int fd) : fd_(fd) {
+  int on = 1;
+  ::ioctl(fd_, FIONBIO, &on);
+}
+
+NonBlocking::~NonBlocking() {
+  const int saved = errno;
+  int off = 0;
+  ::ioctl(fd_, FIONBIO, &off);
+  errno = saved;
+}
+
+std::size_t pipe_size(int fd) {
+  const int size = ::fcntl(fd, F_GETPIPE_SZ);
+  return size > 0 ? static_cast<std::size_t>(size) : 0;
+}
+
+std::size_t widen_pipe(int fd, std::size_t bytes) {
+  const std::size_t size = pipe_size(fd);
+  if (size >= bytes || ::fcntl(fd, F_SETPIPE_SZ, static_cast<int>(bytes)) < 0) return size;
+  return pipe_size(fd);
 }
 
 }  // namespace fpm::os

@@ -1,6 +1,7 @@
 // Owning file descriptors.
 #pragma once
 
+#include <cstddef>
 #include <utility>
 
 #include "fpm/os/error.hpp"
@@ -50,5 +51,23 @@ Result<UniqueFd> duplicate(int fd);
 
 /// Sets or clears O_NONBLOCK of the open file (shared by every descriptor of it).
 Result<void> set_nonblocking(int fd, bool on);
+
+/// O_NONBLOCK of an open file that blocks, for the life of the object. Source: ioctl(2) FIONBIO.
+class NonBlocking {
+ public:
+  explicit NonBlocking(int fd);
+  ~NonBlocking();
+  NonBlocking(const NonBlocking&) = delete;
+  NonBlocking& operator=(const NonBlocking&) = delete;
+
+ private:
+  int fd_;
+};
+
+/// How many bytes a pipe holds; 0 if `fd` is none. Source: fcntl(2) F_GETPIPE_SZ.
+std::size_t pipe_size(int fd);
+/// Makes a pipe hold more, if the system lets it (pipe(7), pipe-max-size, pipe-user-pages-soft).
+/// @return what it holds then. Source: fcntl(2) F_SETPIPE_SZ.
+std::size_t widen_pipe(int fd, std::size_t bytes);
 
 }  // namespace fpm::os

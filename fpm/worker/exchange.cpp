@@ -59,7 +59,7 @@ void Exchange::start(std::uint16_t id, fcgi::Role role, steady_clock::time_point
   role_ = role;
   began_ = began;
   body_ = {};
-  aborted_ = gone_ = begun_ = finished_ = told_slow_ = told_overdue_ = body_is_data_ = false;
+  moving_ = aborted_ = gone_ = begun_ = finished_ = told_slow_ = told_overdue_ = body_is_data_ = false;
   status_ = 0;
   body_bytes_ = 0;
   usage_ = {};
@@ -119,6 +119,31 @@ void Exchange::consume_body(std::size_t bytes) {
   if (body_.empty()) parse();
 }
 
+/// Record by record: between them only as much is received as tells how long the next one is.
+std::optional<std::size_t> Exchange::move_body(int pipe) {
+  constexpr std::size_t kWorth = 8 * 1024;  // of a record; smaller ones are received many at once
+  if (!body_.empty() || (wire_.parser().body_left() < kWorth && !moving_)) return std::nullopt;
+  const os::NonBlocking scope(wire_.fd());
+  std::size_t moved = 0;
+  while (!gone_ && body_.empty() && !wire_.parser().input_ended()) {
+    const std::size_t left = wire_.parser().body_left();
+    if (left >= kWorth || (left > 0 && moving_)) {
+      moving_ = true;
+      const ssize_t now = wire_.move_body(pipe);
+      if (now <= 0) return now == 0 || moved > 0 ? std::optional(moved) : std::nullopt;
+      moved += static_cast<std::size_t>(now);
+      if (static_cast<std::size_t>(now) < left) return moved;
+    } else if (const std::size_t head = wire_.parser().head_left(); moving_ && head > 0) {
+      if (wire_.receive(false, head) != Wire::Received::bytes) break;
+      parse();
+      moving_ = wire_.parser().body_left() >= kWorth;
+    } else {
+      break;
+    }
+  }
+  return moved > 0 ? std::optional(moved) : std::nullopt;
+}
+
 void Exchange::discard_body() {
   while (!body_.empty()) consume_body(body_.size());
 }
@@ -128,7 +153,7 @@ short Exchange::events() const {
   int events = 0;
   // Of a reading side that we have shut the end would be told for ever.
   if (!reading_was_shut()) events |= body_.empty() ? POLLRDHUP | POLLIN : POLLRDHUP;
-  if (!const_cast<Wire&>(wire_).writer().pending().empty()) events |= POLLOUT;
+  if (wire_.has_output()) events |= POLLOUT;
   return static_cast<short>(events);
 }
 
@@ -196,6 +221,14 @@ void Exchange::mark_answer_begun() {
 void Exchange::write(std::span<const char> bytes) {
   if (gone_ || finished_) return;
   body_bytes_ += wire_.writer().out({bytes.data(), bytes.size()});
+}
+
+std::size_t Exchange::write_from(int pipe, std::size_t most) {
+  assert(begun_);
+  if (gone_ || finished_) return 0;
+  const std::size_t taken = wire_.write_from(pipe, most, id_);
+  body_bytes_ += taken;
+  return taken;
 }
 
 std::size_t Exchange::write_through(std::span<const char> bytes) {

@@ -52,6 +52,7 @@ class Exchange final : public handlers::Exchange {
   const fcgi::Params& params() const override { return wire_.parser().params(); }
   std::span<const char> body() const override { return {body_.data(), body_.size()}; }
   void consume_body(std::size_t bytes) override;
+  std::optional<std::size_t> move_body(int pipe) override;
   bool body_is_data() const override { return body_is_data_; }
   bool body_ended() const override {
     return finished_ || (body_.empty() && wire_.parser().input_ended());
@@ -66,6 +67,7 @@ class Exchange final : public handlers::Exchange {
   void begin(int status, std::string_view header_block) override;
   bool begun() const override { return begun_; }
   void write(std::span<const char> bytes) override;
+  std::size_t write_from(int pipe, std::size_t most) override;
   std::size_t write_through(std::span<const char> bytes) override;
   void write_error(std::string_view text) override;
   void answer(int status, std::string_view reason) override;
@@ -142,6 +144,7 @@ class Exchange final : public handlers::Exchange {
   bool keep_conn_ = false;
   std::string_view body_;
   bool body_is_data_ = false;
+  bool moving_ = false;   // the last record of the body was moved into a pipe
   bool aborted_ = false;  // ABORT_REQUEST
   bool gone_ = false;     // the connection has ended
   bool begun_ = false;

@@ -1,5 +1,6 @@
 #include "fpm/worker/wire.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -44,19 +45,31 @@ void Wire::open(os::UniqueFd socket, const sockaddr_storage& peer) {
   last_ = false;
   reading_is_open();
   unparsed_ = {};
+  piped_.close();
   parser_.reset();
   writer_.reset();
 }
 
-Wire::Received Wire::receive(bool wait) {
-  assert(unparsed_.empty());
-  const ssize_t got = ::recv(socket_.get(), input_.get(), kBuffer, wait ? 0 : MSG_DONTWAIT);
+Wire::Received Wire::receive(bool wait, std::size_t most) {
+  assert(unparsed_.empty() && most <= kBuffer);
+  const ssize_t got = ::recv(socket_.get(), input_.get(), most, wait ? 0 : MSG_DONTWAIT);
   if (got > 0) {
     unparsed_ = {input_.get(), static_cast<std::size_t>(got)};
     return Received::bytes;
   }
   const bool later = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
   return later ? Received::nothing : Received::end;
+}
+
+ssize_t Wire::move_body(int pipe) {
+  assert(unparsed_.empty());
+  const ssize_t moved = ::splice(socket_.get(), nullptr, pipe, nullptr, parser_.body_left(),
+                                 SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  if (moved > 0) {
+    parser_.body_taken(static_cast<std::size_t>(moved));
+    return moved;
+  }
+  return moved < 0 && (errno == EAGAIN || errno == EINTR || errno == EPIPE) ? 0 : -1;
 }
 
 fcgi::Event Wire::next() {
@@ -91,6 +104,11 @@ void Wire::send_last(bool next_possible) {
 
 Wire::Sent Wire::send() {
   if (failed_) return Sent::failed;
+  if (!piped_.empty()) {
+    failed_ = !piped_.send(socket_.get());
+    if (failed_) return Sent::failed;
+    if (!piped_.empty()) return Sent::partly;
+  }
   const std::string_view pending = writer_.pending();
   if (pending.empty()) return Sent::all;
   const int more = last_ && tcp_ ? MSG_MORE : 0;
@@ -104,6 +122,18 @@ Wire::Sent Wire::send() {
   const auto bytes = static_cast<std::size_t>(sent);
   writer_.sent(bytes);
   return bytes == pending.size() ? Sent::all : Sent::partly;
+}
+
+std::size_t Wire::write_from(int pipe, std::size_t most, std::uint16_t id) {
+  if (send() != Sent::all) return 0;
+  std::size_t total = 0;
+  while (total < most) {
+    const std::size_t taken = piped_.take(pipe, most - total, id);
+    if (taken == 0) break;
+    total += taken;
+  }
+  if (total > 0) (void)send();  // what fails shows at the next one
+  return total;
 }
 
 bool Wire::send_through(std::uint16_t id, std::string_view bytes) {
@@ -150,8 +180,10 @@ bool Wire::send_parts(std::span<iovec> parts) {
 bool Wire::send_all(steady_clock::time_point deadline) {
   for (;;) {
     const Sent sent = send();
-    if (sent == Sent::all) return true;
-    if (sent == Sent::failed) return false;
+    if (sent != Sent::partly) {
+      piped_.close();
+      return sent == Sent::all;
+    }
     if (terminate_asked() && deadline == steady_clock::time_point::max()) return false;
     if (deadline != steady_clock::time_point::max() && steady_clock::now() >= deadline) {
       return false;

@@ -12,6 +12,7 @@
 #include "fcgi/parser.hpp"
 #include "fcgi/writer.hpp"
 #include "fpm/os/fd.hpp"
+#include "fpm/worker/piped_records.hpp"
 
 namespace fpm::worker {
 
@@ -34,9 +35,14 @@ class Wire {
     nothing,      ///< not now (only without waiting), or a signal came
     end,          ///< the peer closed its side, or reading failed
   };
-  /// One recv(2). Blocks if `wait`. Only after next() has given need_more: what was received before
-  /// is overwritten.
-  Received receive(bool wait);
+  /// One recv(2) of at most so many bytes. Blocks if `wait`. Only after next() has given need_more: what
+  /// was received before is overwritten.
+  Received receive(bool wait, std::size_t most = kBuffer);
+  /// Moves what has arrived of parser().body_left() into a pipe, without a copy. Does not block while the
+  /// connection's socket does not (TCP heeds no SPLICE_F_NONBLOCK). @return bytes; 0: the pipe is full or
+  /// nobody reads it, or nothing is there; -1: the connection has ended, or the system cannot do it.
+  /// Source: splice(2).
+  ssize_t move_body(int pipe);
   /// The next event of what was received; get_values, unknown_type and second_begin are
   /// answered and not returned.
   fcgi::Event next();
@@ -56,8 +62,14 @@ class Wire {
     partly,   ///< the peer does not take more now
     failed,   ///< the peer is gone
   };
-  /// One send(2) of what waits, without blocking.
+  /// Sends what waits, as far as it goes without blocking.
   Sent send();
+  /// Something waits to be sent.
+  bool has_output() const { return !piped_.empty() || !writer_.pending().empty(); }
+  /// Moves up to `most` bytes that lie in a pipe into STDOUT records of request `id`, behind all that was
+  /// written before, and sends. @return bytes taken; 0: what waits has to leave first, or PipedRecords
+  /// cannot do it.
+  std::size_t write_from(int pipe, std::size_t most, std::uint16_t id);
   /// Sends all that waits, and `bytes` in STDOUT records of request `id` from where they are, blocking
   /// until the kernel has them. @return false: the peer is gone.
   bool send_through(std::uint16_t id, std::string_view bytes);
@@ -103,6 +115,7 @@ class Wire {
   std::string_view unparsed_;  // of input_
   std::unique_ptr<char[]> output_;
   fcgi::RequestParser parser_;
+  PipedRecords piped_;  // before what waits in writer_
   fcgi::ResponseWriter writer_;
 };
 

@@ -225,17 +225,23 @@ CGI = {"hello": ([], ["--expect", "hello"], 2000), "big": (["big"], ["-u", "/?bi
 
 def cgi(plan):
     """A static program that says hello, answers 1 MB, or reads 1 MB. The floor is what it takes to run the
-    program, see spawn.c, and to serve the connection, as limit does."""
+    program, see spawn.c, and to serve the connection, as limit does: "both", each measured alone. Beside it
+    stands runner.c, which does the two things in one process, and what no runner can leave out."""
     table = Table("cgi", "CGI: CPU of a request, a static program, 1 worker, 1 client",
-                  ["what", "server", "CPU, us", "ratio to both"])
+                  ["what", "server", "CPU, us", "ratio to both", "ratio to runner"])
+    table.note("both: posix_spawn + limit, each in a loop of its own: no client wakes what starts programs, and the "
+               "program starts on the processor that its parent has just used. runner: the least that a CGI runner "
+               "behind FastCGI does, with that client, an environment, three pipes and a process group; it blocks in "
+               "one thing at a time, and stands still for ever where a program does not read, or does not end")
     script, floor_program = plan.bench.cgi_script(), plan.bench.compiled("spawn", "spawn", "-static")
     limits = {what: servers.limit_server(plan.bench, 1, *([f"answer={BIG}"] if what == "big" else []))
               for what in CGI}
     with contextlib.ExitStack() as stack:
-        groups = {name: stack.enter_context(CpuGroup()) for name in ("fpm", "fcgiwrap")}
+        groups = {name: stack.enter_context(CpuGroup()) for name in ("fpm", "runner", "fcgiwrap")}
         fpm = stack.enter_context(plan.bench.server(
             "fpm", {"www": f"pm = static\npm.max_children = 1\ncgi.program = {script}"}))
-        subjects = {"fpm": (fpm.pid, fpm.address())}
+        runner, address = servers.runner_server(plan.bench, script)
+        subjects = {"fpm": (fpm.pid, fpm.address()), "runner": (stack.enter_context(runner), address)}
         if servers.SPAWN_FCGI and servers.FCGIWRAP:
             address = str(plan.bench.folder() / "wrap.sock")
             subjects["fcgiwrap"] = stack.enter_context(plan.bench.spawn_fcgi(
@@ -269,10 +275,13 @@ def cgi(plan):
             seen["both"] = floor
             for server, cpu in seen.items():
                 ratios = [mine / least for mine, least in zip(cpu, floor)]
+                beside = [mine / least for mine, least in zip(cpu, seen["runner"])]
                 table.add(what, server, table.figure(f"{what}, CPU", server, cpu, "us", 0),
-                          table.figure(f"{what}, ratio", server, ratios, "times"))
+                          table.figure(f"{what}, ratio", server, ratios, "times"),
+                          table.figure(f"{what}, ratio to runner", server, beside, "times"))
                 if server == "fpm":
                     peer = seen.get("fcgiwrap")
                     table.goal(what, middle(ratios), 1.1, "times the floor",
                                f"fcgiwrap {middle(peer) / middle(floor):.2f}" if peer else "", short=True)
+                    table.goal(f"{what}, beside runner", middle(beside), 1.1, "times runner")
     return [table]

@@ -262,3 +262,9 @@ def engine_server(bench, workers, script, *how, tcp=False):
     program = bench.with_php("engine")
     address = f"127.0.0.1:{free_port()}" if tcp else str(bench.folder() / "engine.sock")
     return program and (bench.peer([program, address, workers, script, PHP_INI, *how], address, PHP_SCAN), address)
+
+
+def runner_server(bench, program):
+    """The least that runs a CGI program, see runner.c: peer(), and its address."""
+    address = str(bench.folder() / "runner.sock")
+    return bench.peer([bench.compiled("runner", "runner", "-static"), address, program], address), address

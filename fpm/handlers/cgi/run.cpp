@@ -25,6 +25,12 @@ constexpr milliseconds kStall{200};
 // How much of an answer is kept back while the body flows, see held_until().
 constexpr std::size_t kMostHeld = 1024 * 1024;
 
+// From here on bytes are moved from pipe to socket (splice(2)): below, a copy costs less.
+constexpr std::size_t kBulk = 16 * 1024;
+// What pipes of much hold: the script is stopped and woken less often. More would soon make the user's other
+// pipes small (pipe(7), pipe-user-pages-soft).
+constexpr std::size_t kWidePipe = 256 * 1024;
+
 timespec time_until(Clock::time_point moment) {
   const auto now = Clock::now();  // compared first: time_point::min() - now does not fit
   const auto left = moment > now ? moment - now : Clock::duration::zero();
@@ -102,9 +108,21 @@ void Run::feed_input() {
   if (exchange_.body_ended() || discard_) in_.reset();
 }
 
+// Large bodies go from the connection into the script's pipe past our memory. @return what is there needs
+// no other reading now.
+bool Run::move_input() {
+  if (!in_) return false;
+  const auto moved = exchange_.move_body(in_.get());
+  if (!moved) return false;
+  in_full_ = *moved == 0;
+  if (in_full_) os::widen_pipe(in_.get(), kWidePipe);
+  if (!in_full_) body_moved_ = Clock::now();
+  return true;
+}
+
 // The script may still want some of the body, has all that came, and the client owes the rest.
 bool Run::waits_for_body() const {
-  return in_ && pool_.request_body_timeout.count() > 0 && exchange_.body().empty() &&
+  return in_ && !in_full_ && pool_.request_body_timeout.count() > 0 && exchange_.body().empty() &&
          !exchange_.body_ended();
 }
 
@@ -121,11 +139,13 @@ Run::Due Run::wait_for_events() {
   pollfd fds[5] = {};
   enum { client, in, out, err, script };
   for (auto& entry : fds) entry.fd = -1;
-  if (const short events = exchange_.events(); events != 0) {
-    fds[client] = {exchange_.fd(), events, 0};
-  }
-  if (in_ && !exchange_.body().empty()) fds[in] = {in_.get(), POLLOUT, 0};
-  if (out_ && end_ < buffer_.size()) fds[out] = {out_.get(), POLLIN, 0};
+  short events = exchange_.events();
+  if (input_is_full()) events = static_cast<short>(events & ~POLLIN);
+  if (events != 0) fds[client] = {exchange_.fd(), events, 0};
+  if (in_ && (in_full_ || !exchange_.body().empty())) fds[in] = {in_.get(), POLLOUT, 0};
+  // Much is left where it is until the client has what was moved before.
+  const bool later = bulk_ && (events & POLLOUT) != 0;
+  if (out_ && end_ < buffer_.size() && !later) fds[out] = {out_.get(), POLLIN, 0};
   if (err_) fds[err] = {err_.get(), POLLIN, 0};
   if (!ended_) fds[script] = {pidfd_.get(), POLLIN, 0};
 
@@ -143,7 +163,12 @@ Run::Due Run::wait_for_events() {
   }
   if (ready <= 0) return Due::nothing;
 
-  if (fds[client].revents != 0) exchange_.pump(fds[client].revents);
+  if (fds[in].revents != 0) in_full_ = false;
+  if ((fds[in].revents & POLLERR) != 0) in_.reset();  // the script does not want the rest
+  if (short told = fds[client].revents; told != 0) {
+    if ((told & POLLIN) != 0 && move_input()) told = static_cast<short>(told & ~POLLIN);
+    if (told != 0) exchange_.pump(told);
+  }
   if (fds[err].revents != 0) read_errors();
   if (fds[script].revents != 0) {
     script_ended();
@@ -153,7 +178,18 @@ Run::Due Run::wait_for_events() {
   return Due::nothing;
 }
 
+// Much of an answer goes from the script's pipe to the client past our memory. @return some of it went.
+bool Run::move_output() {
+  if (!bulk_ || !out_ || discard_ || !exchange_.begun() || begin_ < end_) return false;
+  const std::size_t lies = ended_ ? left_ : waiting_in(out_.get());
+  if (lies < kBulk) return false;
+  const std::size_t moved = exchange_.write_from(out_.get(), lies);
+  if (ended_) left_ -= moved;
+  return moved > 0;
+}
+
 void Run::read_output() {
+  if (move_output()) return;
   const std::size_t space = buffer_.size() - end_;
   const std::size_t wanted = ended_ ? std::min(space, left_) : space;
   if (!out_ || (wanted == 0 && !ended_)) return;
@@ -161,6 +197,10 @@ void Run::read_output() {
   if (got > 0) {
     end_ += static_cast<std::size_t>(got);
     if (ended_) left_ -= static_cast<std::size_t>(got);
+    if (!ended_ && !bulk_ && static_cast<std::size_t>(got) >= kBulk) {
+      bulk_ = true;
+      os::widen_pipe(out_.get(), kWidePipe);
+    }
   }
   make_room();
   const bool closed = got == 0 && wanted > 0;
@@ -209,7 +249,7 @@ Clock::time_point Run::held_until() const {
   if (!body_flows || end_ == buffer_.size()) return Clock::time_point::min();
   // A script in conversation with its client prints more than a header and waits for the next
   // piece, which the client sends when it has seen the answer to the last.
-  const bool stalled = begin_ < end_ && exchange_.body().empty();
+  const bool stalled = begin_ < end_ && !in_full_ && exchange_.body().empty();
   return stalled ? body_moved_ + kStall : Clock::time_point::max();
 }
 

@@ -57,10 +57,12 @@ class Run {
   enum class Due { nothing, deadline, body };
 
   void feed_input();
+  bool move_input();
   Due wait_for_events();
   bool waits_for_body() const;
   std::chrono::steady_clock::time_point wake_at() const;
   void tell_slow();
+  bool move_output();
   void read_output();
   void read_errors();
   void script_ended();
@@ -80,6 +82,7 @@ class Run {
   template <class Limit>
   bool group_gone_by(Limit limit);
   void take_usage(const os::Ended& ended);
+  bool input_is_full() const { return in_ && in_full_; }
   bool drained() const { return ended_ && !out_ && begin_ == end_; }
 
   Exchange& exchange_;
@@ -95,6 +98,8 @@ class Run {
 
   std::vector<char>& buffer_;
   std::size_t begin_ = 0, end_ = 0;  // what of buffer_ waits for the client
+  bool in_full_ = false;             // bytes of the body were moved into in_ until it took no more
+  bool bulk_ = false;                // the script prints much
   std::size_t left_ = 0;             // of what an ended script left in its pipe
   bool ended_ = false;               // the script's own process
   bool discard_ = false;             // the client is gone and the script goes on

@@ -40,7 +40,8 @@ def test_figures_are_written_and_compared(case):
     assert figures["about"]["date"] and figures["about"]["machine"], figures["about"]
     one = figures["figures"]["cgi: hello, CPU: fpm"]
     assert one["unit"] == "us" and len(one["values"]) == 1 and one["values"][0] > 10, one
-    assert {goal["what"] for goal in figures["goals"]} == {"cgi, hello", "cgi, big", "cgi, body"}, figures
+    assert {goal["what"] for goal in figures["goals"]} == {
+        f"cgi, {what}{beside}" for what in ("hello", "big", "body") for beside in ("", ", beside runner")}, figures
 
     text = readme.read_text()
     assert text.startswith("before\n<!-- bench -->\n") and text.endswith("<!-- /bench -->\nafter\n"), text

@@ -268,6 +268,42 @@ TEST_CASE("what follows the end of a stream is skipped") {
         Lines{"begin 1 role 1", "params A=1", "stdin-end"});
 }
 
+TEST_CASE("content of the body that is taken past the parser is not missed by it") {
+  RequestParser parser;
+  const std::string head = opening(1);
+  // What is left of the record at the moment, behind `seen` of its bytes; padding follows it.
+  const std::size_t padding = GENERATE(0u, 7u);
+  const std::size_t seen = GENERATE(0u, 3u);
+  const std::string body = record(RecordType::stdin_stream, 1, "0123456789", padding);
+  const std::string first = head + body.substr(0, 8 + seen);
+  std::string_view input = first;
+  CHECK(parser.body_left() == 0);
+  CHECK(parser.head_left() == 8);
+  while (parser.next(input).kind != Event::Kind::need_more) {
+  }
+  CHECK(parser.body_left() == 10 - seen);
+  CHECK(parser.head_left() == 0);
+  parser.body_taken(2);
+  CHECK(parser.body_left() == 8 - seen);
+  parser.body_taken(8 - seen);
+  CHECK(parser.body_left() == 0);
+  CHECK(parser.head_left() == padding + 8);
+  const std::string rest = body.substr(18) + record(RecordType::stdin_stream, 1);
+  input = rest;
+  CHECK(parser.next(input).kind == Event::Kind::stdin_end);
+  CHECK(parser.head_left() == 8);
+}
+
+TEST_CASE("content that is no body is not offered as body") {
+  RequestParser parser;
+  const std::string other = opening(1) + record(RecordType::stdin_stream, 2, "0123456789");
+  std::string_view input = std::string_view(other).substr(0, other.size() - 5);
+  while (parser.next(input).kind != Event::Kind::need_more) {
+  }
+  CHECK(parser.body_left() == 0);
+  CHECK(parser.head_left() == 0);
+}
+
 TEST_CASE("ABORT_REQUEST is told at any time of a request, once") {
   const std::string abort = record(RecordType::abort_request, 1);
   CHECK(fresh(abort + begin(1) + abort + abort) == Lines{"begin 1 role 1", "abort 1"});

@@ -1,7 +1,9 @@
 // A request on a real socket pair, as a handler meets it.
 #include "fpm/worker/exchange.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -297,6 +299,182 @@ TEST_CASE("a large piece goes out as it lies there, behind what was written befo
   front.join();
   CHECK(got == "A: b\r\n\r\nfirst " + large + " last");
   CHECK(f.exchange.body_bytes() == large.size() + 11);
+}
+
+namespace {
+
+/// Letters that tell a lost, a doubled and a misplaced piece.
+std::string pattern(std::size_t size) {
+  std::string text;
+  for (std::size_t i = 0; i < size; ++i) text += static_cast<char>('a' + (i + i / 4096) % 23);
+  return text;
+}
+
+/// A pipe of the size that scripts get when they print much.
+os::Pipe wide_pipe() {
+  auto pipe = os::make_pipe(O_NONBLOCK);
+  REQUIRE(pipe.has_value());
+  REQUIRE(os::widen_pipe(pipe->write.get(), 256 * 1024) == 256 * 1024);
+  return std::move(*pipe);
+}
+
+void put(int fd, std::string_view bytes) {
+  REQUIRE(::write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+}
+
+std::string take_all(int fd) {
+  std::string text(1 << 20, '\0');
+  const ssize_t got = ::read(fd, text.data(), text.size());
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("an answer out of a pipe comes whole and in order between what is written") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  const os::Pipe pipe = wide_pipe();
+  const std::string large = pattern(200'000);
+  put(pipe.write.get(), large);
+  f.exchange.begin(200, "A: b\r\n\r\n");
+  f.exchange.write({"first ", 6});
+  std::string got;
+  std::size_t taken = 0;
+  while (taken < large.size()) {
+    const std::size_t now = f.exchange.write_from(pipe.read.get(), large.size() - taken);
+    taken += now;
+    // Nothing is taken behind what waits: the front has to read before it goes on.
+    if (now == 0) CHECK((f.exchange.events() & POLLOUT) != 0);
+    const Answer part = f.answer();
+    REQUIRE((now > 0 || !part.out.empty()));
+    got += part.out;
+    f.exchange.pump(POLLOUT);
+  }
+  f.exchange.write({" last", 5});
+  f.exchange.end(3);
+  REQUIRE(f.exchange.send_all());
+  const Answer last = f.answer();
+  got += last.out;
+  CHECK(got == "A: b\r\n\r\nfirst " + large + " last");
+  CHECK(last.ended);
+  CHECK(last.app_status == 3);
+  CHECK(f.exchange.body_bytes() == large.size() + 11);
+  CHECK((::fcntl(f.wire.fd(), F_GETFL) & O_NONBLOCK) == 0);
+}
+
+TEST_CASE("no more is taken out of a pipe than is asked for, and nothing out of an empty one") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  const os::Pipe pipe = wide_pipe();
+  f.exchange.begin(200, "A: b\r\n\r\n");
+  CHECK(f.exchange.write_from(pipe.read.get(), 100) == 0);
+  put(pipe.write.get(), pattern(50'000));
+  CHECK(f.exchange.write_from(pipe.read.get(), 20'000) == 20'000);
+  CHECK(f.answer().out == "A: b\r\n\r\n" + pattern(50'000).substr(0, 20'000));
+  CHECK(take_all(pipe.read.get()) == pattern(50'000).substr(20'000));
+}
+
+TEST_CASE("a pipe with more pieces than a record holds loses none") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  const os::Pipe pipe = wide_pipe();
+  std::string large;
+  for (int i = 0; i < 60; ++i) {  // each in a page of its own
+    const std::string piece(2100, static_cast<char>('A' + i % 26));
+    put(pipe.write.get(), piece);
+    large += piece;
+  }
+  f.exchange.begin(200, "A: b\r\n\r\n");
+  std::string got;
+  for (std::size_t taken = 0; taken < large.size();) {
+    const std::size_t now = f.exchange.write_from(pipe.read.get(), large.size() - taken);
+    taken += now;
+    const Answer part = f.answer();
+    REQUIRE((now > 0 || !part.out.empty()));
+    got += part.out;
+    f.exchange.pump(POLLOUT);
+  }
+  got += f.answer().out;
+  CHECK(got == "A: b\r\n\r\n" + large);
+}
+
+TEST_CASE("a client that goes while an answer comes out of a pipe has gone") {
+  Fixture f;
+  f.begin_request(params({}), body_end());
+  const auto ignored = ::signal(SIGPIPE, SIG_IGN);
+  const os::Pipe pipe = wide_pipe();
+  put(pipe.write.get(), pattern(200'000));
+  f.exchange.begin(200, "A: b\r\n\r\n");
+  f.exchange.pump(POLLOUT);
+  f.front.reset();
+  (void)f.exchange.write_from(pipe.read.get(), 200'000);
+  f.exchange.pump(POLLOUT);
+  CHECK(f.exchange.aborted());
+  CHECK(f.exchange.write_from(pipe.read.get(), 200'000) == 0);
+  ::signal(SIGPIPE, ignored);
+}
+
+TEST_CASE("a large body goes into a pipe, record by record, whatever their sizes and padding") {
+  Fixture f;
+  f.begin_request(params({{"REQUEST_METHOD", "POST"}}));
+  const os::Pipe pipe = wide_pipe();
+  CHECK(f.exchange.move_body(pipe.write.get()) == std::nullopt);
+  std::string sent, expected;
+  for (const unsigned size : {9'000u, 60'000u, 8'192u, 100u, 20'000u, 1u, 30'000u}) {
+    const std::string piece = pattern(size);
+    fcgi::append_stdin(sent, 7, piece);
+    expected += piece;
+  }
+  sent += body_end();
+  std::string got;
+  std::thread front([&] { f.front_sends(sent); });
+  // The first record's head comes through pump(), which stops inside of its content.
+  REQUIRE(f.wire.receive(true, 500) == Wire::Received::bytes);
+  f.exchange.consume_body(0);
+  std::size_t moves = 0;
+  while (!f.exchange.body_ended()) {
+    const auto moved = f.exchange.move_body(pipe.write.get());
+    if (moved && *moved > 0) ++moves;
+    if (!moved) f.exchange.pump();
+    got += take_all(pipe.read.get());
+    got += text(f.exchange.body());
+    f.exchange.consume_body(f.exchange.body().size());
+  }
+  front.join();
+  CHECK(got == expected);
+  CHECK(moves >= 1);
+  CHECK((::fcntl(f.wire.fd(), F_GETFL) & O_NONBLOCK) == 0);
+}
+
+TEST_CASE("a pipe that is full, or that nobody reads, takes no body") {
+  Fixture f;
+  f.begin_request(params({{"REQUEST_METHOD", "POST"}}));
+  os::Pipe pipe = wide_pipe();
+  f.front_sends(body_record(pattern(60'000)).substr(0, 40'000));
+  REQUIRE(f.wire.receive(true, 500) == Wire::Received::bytes);
+  f.exchange.consume_body(0);
+  f.exchange.consume_body(f.exchange.body().size());
+  SECTION("full") {
+    put(pipe.write.get(), pattern(256 * 1024));
+    CHECK(f.exchange.move_body(pipe.write.get()) == 0u);
+    (void)take_all(pipe.read.get());
+    CHECK(f.exchange.move_body(pipe.write.get()) > 0u);
+  }
+  SECTION("nobody reads it") {
+    const auto ignored = ::signal(SIGPIPE, SIG_IGN);
+    pipe.read.reset();
+    CHECK(f.exchange.move_body(pipe.write.get()) == 0u);
+    ::signal(SIGPIPE, ignored);
+  }
+  SECTION("the front has gone") {
+    while (f.exchange.move_body(pipe.write.get()).value_or(0) > 0) {
+    }
+    f.front.reset();
+    CHECK(f.exchange.move_body(pipe.write.get()) == std::nullopt);
+    f.exchange.pump();
+    CHECK(f.exchange.aborted());
+  }
 }
 
 TEST_CASE("a large piece for a client that has gone is taken by nobody") {
