@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <array>
@@ -97,15 +96,10 @@ void Door::start() {
 }
 
 bool Door::open_channel(os::UniqueFd& theirs) {
-  constexpr int kRoom = 1 << 20;
   error_code failure;
   if (channel_.is_open()) channel_.close(failure);
-  auto ends = os::make_socketpair(SOCK_SEQPACKET);
-  if (!ends || os::set_nonblocking(ends->first.get(), true).has_error() ||
-      os::set_nonblocking(ends->second.get(), true).has_error()) {
-    return false;
-  }
-  ::setsockopt(ends->first.get(), SOL_SOCKET, SO_SNDBUF, &kRoom, sizeof kRoom);
+  auto ends = os::make_packet_pair();
+  if (!ends) return false;
   channel_.assign(ends->first.get(), failure);
   if (failure) return false;
   (void)ends->first.release();

@@ -1,7 +1,6 @@
 #include "fpm/master/reporter.hpp"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -137,16 +136,10 @@ void Reporter::Impl::start() {
 }
 
 bool Reporter::Impl::open_channel(os::UniqueFd& theirs) {
-  constexpr int kRoom = 1 << 20;
   error_code failure;
   if (channel_.is_open()) channel_.close(failure);
-  auto ends = os::make_socketpair(SOCK_SEQPACKET);
-  if (!ends || os::set_nonblocking(ends->first.get(), true).has_error() ||
-      os::set_nonblocking(ends->second.get(), true).has_error()) {
-    return false;
-  }
-  // Room for as many packets as the system allows: fewer rounds with thousands of pools.
-  ::setsockopt(ends->first.get(), SOL_SOCKET, SO_SNDBUF, &kRoom, sizeof kRoom);
+  auto ends = os::make_packet_pair();
+  if (!ends) return false;
   channel_.assign(ends->first.get(), failure);
   if (failure) return false;
   (void)ends->first.release();

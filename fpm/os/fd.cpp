@@ -29,6 +29,17 @@ Result<std::pair<UniqueFd, UniqueFd>> make_socketpair(int type) {
   return std::pair(UniqueFd(fds[0]), UniqueFd(fds[1]));
 }
 
+Result<std::pair<UniqueFd, UniqueFd>> make_packet_pair() {
+  auto ends = make_socketpair(SOCK_SEQPACKET);
+  if (!ends) return ends;
+  for (const UniqueFd* const end : {&ends->first, &ends->second}) {
+    if (const auto done = set_nonblocking(end->get(), true); !done) return done.error();
+  }
+  constexpr int kRoom = 1 << 20;
+  ::setsockopt(ends->first.get(), SOL_SOCKET, SO_SNDBUF, &kRoom, sizeof kRoom);
+  return ends;
+}
+
 Result<UniqueFd> duplicate(int fd) {
   const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) return last_error("fcntl F_DUPFD_CLOEXEC");

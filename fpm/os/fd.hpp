@@ -46,6 +46,10 @@ Result<Pipe> make_pipe(int flags = 0);
 /// exec. Source: socketpair(2).
 Result<std::pair<UniqueFd, UniqueFd>> make_socketpair(int type);
 
+/// A SOCK_SEQPACKET pair for two event loops: neither end blocks, and `first` has room for as many packets
+/// as the system allows, up to 1 MB: fewer rounds with thousands of pools.
+Result<std::pair<UniqueFd, UniqueFd>> make_packet_pair();
+
 /// fcntl(F_DUPFD_CLOEXEC): a second descriptor for the same open file, with its own owner.
 Result<UniqueFd> duplicate(int fd);
 
